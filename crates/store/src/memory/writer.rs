@@ -1,0 +1,206 @@
+//! Writes of the double: apply, then sync.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hull_value::Timestamp;
+
+use super::Shared;
+use super::state::State;
+use super::versioned::Sequence;
+use crate::{CommitRecord, IndexId, IndexWrite, StoreError, TabletId, Writer};
+
+pub(super) struct MemoryWriter {
+    shared: Arc<Shared>,
+}
+
+impl MemoryWriter {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Runs one transaction: checks, then `apply`, then the sync.
+    fn write<T>(
+        &self,
+        check: impl FnOnce(&State) -> Result<(), StoreError>,
+        apply: impl FnOnce(&mut State, Sequence) -> T,
+    ) -> Result<T, StoreError> {
+        let mut state = self.shared.lock();
+        state.check_alive()?;
+        check(&state)?;
+        let at = state.begin_write()?;
+        let result = apply(&mut state, at);
+        self.shared.changed.notify_all();
+        while state.sync_held && !state.is_crashed {
+            state = self.shared.wait(state);
+        }
+        state.finish_sync()?;
+        Ok(result)
+    }
+}
+
+impl Drop for MemoryWriter {
+    fn drop(&mut self) {
+        self.shared.lock().has_writer = false;
+    }
+}
+
+impl Writer for MemoryWriter {
+    fn commit(&mut self, batch: &[CommitRecord]) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.write(
+            |state| check_batch(state, batch),
+            |state, at| {
+                for record in batch {
+                    apply_record(state, record, at);
+                }
+            },
+        )
+    }
+
+    fn set_global(&mut self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.write(
+            |_| Ok(()),
+            |state, at| state.globals.put(key.to_owned(), Some(value.to_vec()), at),
+        )
+    }
+
+    fn write_index_entries(&mut self, entries: &[IndexWrite]) -> Result<(), StoreError> {
+        self.write(
+            |_| Ok(()),
+            |state, at| {
+                for entry in entries {
+                    state.put_entry(entry, at);
+                }
+            },
+        )
+    }
+
+    fn delete_index(&mut self, index: IndexId, rows_max: usize) -> Result<bool, StoreError> {
+        self.write(
+            |_| Ok(()),
+            |state, at| {
+                let mut keys: Vec<_> = state
+                    .entries
+                    .range((index, Vec::new()).., at)
+                    .map(|(key, _)| key.clone())
+                    .take_while(|(of_index, _)| *of_index == index)
+                    .take(rows_max.saturating_add(1))
+                    .collect();
+                let is_done = keys.len() <= rows_max;
+                keys.truncate(rows_max);
+                for key in keys {
+                    state.entries.put(key, None, at);
+                }
+                is_done
+            },
+        )
+    }
+
+    fn delete_tablet(&mut self, tablet: TabletId, rows_max: usize) -> Result<bool, StoreError> {
+        self.write(
+            |_| Ok(()),
+            |state, at| {
+                let first = (tablet, hull_value::InternalId([0; 16]));
+                let mut keys: Vec<_> = state
+                    .documents
+                    .range(first.., at)
+                    .map(|(key, _)| *key)
+                    .take_while(|(of_tablet, _)| *of_tablet == tablet)
+                    .take(rows_max.saturating_add(1))
+                    .collect();
+                let is_done = keys.len() <= rows_max;
+                keys.truncate(rows_max);
+                for key in keys {
+                    state.documents.put(key, None, at);
+                }
+                is_done
+            },
+        )
+    }
+
+    fn trim_log(&mut self, before: Timestamp, rows_max: usize) -> Result<bool, StoreError> {
+        self.write(
+            |_| Ok(()),
+            |state, at| {
+                let before = before.min(state.newest_ts(at));
+                let mut timestamps: Vec<_> = state
+                    .log
+                    .range(..before, at)
+                    .map(|(ts, _)| *ts)
+                    .take(rows_max.saturating_add(1))
+                    .collect();
+                let is_done = timestamps.len() <= rows_max;
+                timestamps.truncate(rows_max);
+                for ts in timestamps {
+                    state.log.put(ts, None, at);
+                }
+                is_done
+            },
+        )
+    }
+
+    fn checkpoint_if_needed(&mut self) {}
+}
+
+/// Checks what the committer must guarantee, so that a slip of it fails here
+/// and not as a wrong answer later.
+fn check_batch(state: &State, batch: &[CommitRecord]) -> Result<(), StoreError> {
+    let at = state.written();
+    let mut newest = state.newest_ts(at);
+    let mut in_batch = BTreeMap::new();
+    for record in batch {
+        if record.ts <= newest {
+            return Err(StoreError::TimestampNotIncreasing {
+                ts: record.ts,
+                newest,
+            });
+        }
+        newest = record.ts;
+        let mut seen = BTreeSet::new();
+        for write in &record.documents {
+            let key = (write.tablet, write.id);
+            if !seen.insert(key) {
+                return Err(invalid(format!("{key:?} is written twice at {newest:?}")));
+            }
+            let stored = state.documents.get(&key, at).map(|(ts, _)| *ts);
+            let current = in_batch.get(&key).copied().unwrap_or(stored);
+            if write.prev_ts != current {
+                return Err(invalid(format!(
+                    "{key:?} says its former revision is {:?} but it is {current:?}",
+                    write.prev_ts
+                )));
+            }
+            in_batch.insert(key, write.value.as_ref().map(|_| record.ts));
+        }
+        let mut seen = BTreeSet::new();
+        for write in &record.indexes {
+            if !seen.insert((write.index, &write.key)) {
+                return Err(invalid(format!(
+                    "{:?} key {:?} is written twice at {newest:?}",
+                    write.index, write.key
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn invalid(detail: String) -> StoreError {
+    StoreError::InvalidWrite { detail }
+}
+
+fn apply_record(state: &mut State, record: &CommitRecord, at: Sequence) {
+    for write in &record.documents {
+        let revision = write.value.clone().map(|value| (record.ts, value));
+        state.documents.put((write.tablet, write.id), revision, at);
+    }
+    for write in &record.indexes {
+        state.put_entry(write, at);
+    }
+    state
+        .log
+        .put(record.ts, Some(record.documents.clone().into()), at);
+}

@@ -1,0 +1,76 @@
+//! The records that go into and come out of a store.
+
+use bytes::Bytes;
+use hull_value::{InternalId, Timestamp};
+
+/// Names a physical table. Numbers are given out by the engine and never
+/// reused, so that a deleted table can be swept in the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TabletId(pub u32);
+
+/// Names a physical index. Never reused, like [`TabletId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IndexId(pub u32);
+
+/// The direction of a scan, by key bytes (`memcmp`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    Asc,
+    Desc,
+}
+
+/// A new revision of one document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentWrite {
+    pub tablet: TabletId,
+    pub id: InternalId,
+    /// The timestamp of the revision that this one replaces; `None` when the
+    /// document did not exist.
+    pub prev_ts: Option<Timestamp>,
+    /// `None` is a tombstone: the document does not exist from here on.
+    pub value: Option<Bytes>,
+}
+
+/// One change of the index key space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexWrite {
+    pub index: IndexId,
+    pub key: Vec<u8>,
+    /// `None` removes the entry; removing an absent one is allowed.
+    pub target: Option<InternalId>,
+}
+
+/// Everything that becomes visible at one timestamp.
+///
+/// `documents` also form the log entry of `ts`, and a record without any still
+/// leaves an (empty) entry. At most one write per document and per index key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitRecord {
+    pub ts: Timestamp,
+    pub documents: Vec<DocumentWrite>,
+    pub indexes: Vec<IndexWrite>,
+}
+
+/// An index entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexRow {
+    pub key: Vec<u8>,
+    pub id: InternalId,
+}
+
+/// An index entry with the document it points to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexDocument {
+    pub key: Vec<u8>,
+    pub id: InternalId,
+    /// When the document's current revision was committed.
+    pub ts: Timestamp,
+    pub value: Bytes,
+}
+
+/// The documents written at one timestamp, in the order they were given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    pub ts: Timestamp,
+    pub documents: Vec<DocumentWrite>,
+}

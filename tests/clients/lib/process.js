@@ -10,6 +10,9 @@ const running = new Set();
 process.on("exit", () => {
   for (const child of running) child.signal("SIGKILL");
 });
+for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]]) {
+  process.once(signal, () => process.exit(code));
+}
 
 /** A child process whose output is kept, in a process group of its own. */
 export class Child {

@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 async fn client() -> ConvexClient {
     let url = std::env::var("HULL_URL")
         .expect("HULL_URL is not set: these tests run through `cargo xtask test`");
-    ConvexClient::new(&url).await.unwrap()
+    ConvexClient::new(&url).await.expect("the client connects")
 }
 
 /// A hang is a failure, not a wait.

@@ -15,7 +15,7 @@
 
 mod corrupt;
 mod error;
-
+mod function_validators;
 mod id;
 pub mod json;
 pub mod keys;
@@ -26,15 +26,15 @@ mod packed;
 mod packer;
 mod raw;
 mod render;
-
+mod table_names;
 mod timestamp;
-
+mod validator;
 mod value;
 mod value_ref;
 
 pub use corrupt::CorruptValue;
 pub use error::{CodedError, ErrorClass};
-
+pub use function_validators::{ArgsValidator, ReturnsValidator};
 pub use id::{DocumentId, IdDecodeError, InternalId, TableNumber};
 pub use json::JsonValueError;
 pub use names::{FieldPath, check_field_name, check_identifier};
@@ -42,8 +42,8 @@ pub use object::Object;
 pub use packed::PackedValue;
 pub use packer::Packer;
 pub use render::{format_size, render};
-
+pub use table_names::{TableKind, TableNames};
 pub use timestamp::Timestamp;
-
+pub use validator::{FieldValidator, Literal, ObjectValidator, ValidationError, Validator};
 pub use value::Value;
 pub use value_ref::{ArrayRef, ObjectRef, ValueRef};

@@ -334,6 +334,19 @@ impl<'a> ObjectRef<'a> {
         object.get(last)
     }
 
+    /// Copies the object without its top-level fields that begin with `_`.
+    pub fn without_system_fields(self) -> PackedValue {
+        const TRUSTED: &str = "invariant: a trusted packer has no limits to exceed";
+        let mut packer = Packer::trusted();
+        packer.begin_object().expect(TRUSTED);
+        for (name, value) in self.iter().filter(|(name, _)| !name.starts_with('_')) {
+            packer.key(name).expect(TRUSTED);
+            packer.append(value).expect(TRUSTED);
+        }
+        packer.end().expect(TRUSTED);
+        packer.finish()
+    }
+
     pub fn to_object(self) -> Object {
         self.iter()
             .map(|(name, value)| (name, value.to_value()))

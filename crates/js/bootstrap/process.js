@@ -1,0 +1,19 @@
+// process: nothing but env, whose variables are looked up one by one so that each read is a dependency of its own.
+
+const { shared } = native;
+
+function lookUp(name) {
+  const phase = native.phase();
+  if (phase === "schema") throw new Error("Environment variables unsupported when evaluating schema");
+  const value = native.env(name);
+  if (value === undefined && phase === "authConfig") {
+    const error = new Error(`Environment variable ${name} is used in auth config file but its value was not set`);
+    throw shared.hide(error, "code", "AuthConfigMissingEnvironmentVariable");
+  }
+  return value;
+}
+
+// `in`, Object.keys and assignment see only the target, which stays apart from the host's variables.
+const env = new Proxy({}, { get: (target, key) => (typeof key === "symbol" ? target[key] : lookUp(key)) });
+
+shared.global("process", { env });

@@ -70,6 +70,7 @@ export class Project {
       HOME: temporaryHome(),
       // Turns off prompts, telemetry and version checks.
       CI: "1",
+      FORCE_COLOR: "0",
       CONVEX_SELF_HOSTED_URL: this.hull.url,
       CONVEX_SELF_HOSTED_ADMIN_KEY: this.hull.adminKey,
       ...extra,

@@ -98,26 +98,33 @@ t.check("a ConvexError is shown in the page and gives the text back", async () =
   await check();
 });
 
-t.check("earlier messages load page by page", async () => {
+/** Calls a mutation over HTTP, from outside of the browser. */
+async function mutate(path, args) {
+  const { json } = await t.hull.post("/api/mutation", { path, args });
+  assert.equal(json.status, "success", JSON.stringify(json));
+  return json.value;
+}
+
+t.check("earlier messages load page by page, and a page that grows is kept whole", async () => {
+  const channelId = await mutate("channels:create", { name: "history" });
+  const lines = Array.from({ length: 110 }, (_, n) => `line ${n}`);
+  const write = (body) => mutate("messages:send", { channelId, author: "Scribe", body });
+  for (const line of lines.slice(0, 70)) await write(line);
+
   const { page, check } = await open("Reader");
-  await page.getByLabel("New channel").fill("history");
-  await page.keyboard.press("Enter");
-  await page.getByRole("heading", { name: "history" }).waitFor();
-  const listed = await t.hull.post("/api/query", { path: "channels:list", args: {} });
-  const channel = listed.json.value.find((c) => c.name === "history");
-  for (let n = 0; n < 70; n += 1) {
-    await t.hull.post("/api/mutation", {
-      path: "messages:send",
-      args: { channelId: channel._id, author: "Scribe", body: `line ${n}` },
-    });
-  }
+  await page.getByRole("link", { name: "history" }).click();
   await hears(page, "line 69");
-  while ((await heard(page)).length < 70) {
-    const before = (await heard(page)).length;
+  assert.deepEqual(await heard(page), lines.slice(40, 70));
+  for (const count of [60, 70]) {
     await page.getByRole("button", { name: "Earlier messages" }).click();
-    await until("more messages", async () => (await heard(page)).length > before);
+    await until(`${count} messages`, async () => (await heard(page)).length === count);
   }
-  assert.deepEqual(await heard(page), Array.from({ length: 70 }, (_, n) => `line ${n}`));
+  await page.getByText("This is where #history begins.").waitFor();
+
+  // Past twice its size the client splits the first page in two.
+  for (const line of lines.slice(70)) await write(line);
+  await hears(page, "line 109");
+  assert.deepEqual(await heard(page), lines);
   await check();
 });
 

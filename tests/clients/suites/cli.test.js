@@ -89,9 +89,9 @@ t.check("env set, get, list and remove", async () => {
   assert.deepEqual((await t.project.mustConvex(["env", "list"])).stdout.trim().split("\n"), ["ANCHOR=down", "SAIL=up"]);
   await t.project.mustConvex(["env", "remove", "SAIL"]);
   await t.project.mustConvex(["env", "remove", "ANCHOR"]);
-  const gone = await t.project.convex(["env", "get", "SAIL"]);
-  assert.equal(gone.code, 1);
-  assert.match(gone.output, /not found/);
+  const gone = await t.project.mustConvex(["env", "get", "SAIL"]);
+  assert.equal(gone.stdout, "");
+  assert.match(gone.output, /"SAIL" not found/);
   const bad = await t.project.convex(["env", "set", "2BAD", "x"]);
   assert.equal(bad.code, 1);
   assert.match(bad.output, /EnvironmentVariableNameInvalid/);

@@ -76,6 +76,23 @@ impl Validator {
         })
     }
 
+    /// Tells whether `v.id(table)` occurs anywhere inside.
+    pub(crate) fn mentions_table(&self, table: &str) -> bool {
+        match self {
+            Self::Id(name) => name == table,
+            Self::Array(element) => element.mentions_table(table),
+            Self::Record { keys, values } => {
+                keys.mentions_table(table) || values.mentions_table(table)
+            }
+            Self::Object(object) => object
+                .0
+                .values()
+                .any(|field| field.validator.mentions_table(table)),
+            Self::Union(members) => members.iter().any(|member| member.mentions_table(table)),
+            _ => false,
+        }
+    }
+
     /// Looks for a validator at the path that the predicate likes, looking through unions; `any` has every path.
     fn any_at_path(&self, path: &[String], predicate: &dyn Fn(&Self) -> bool) -> bool {
         match (self, path.split_first()) {

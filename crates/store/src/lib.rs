@@ -24,8 +24,8 @@ mod error;
 mod record;
 mod traits;
 
-//X#[cfg(any(test, feature = "testing"))]
-//Xpub mod conformance;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 pub mod memory;
 
 pub use error::StoreError;

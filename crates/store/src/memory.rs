@@ -133,5 +133,5 @@ impl Shared {
     }
 }
 
-//X#[cfg(test)]
-//Xmod tests;
+#[cfg(test)]
+mod tests;

@@ -159,6 +159,9 @@ fn check_batch(state: &State, batch: &[CommitRecord]) -> Result<(), StoreError> 
             });
         }
         newest = record.ts;
+        if i64::try_from(newest.0).is_err() {
+            return Err(invalid(format!("timestamp {newest:?} is out of range")));
+        }
         let mut seen = BTreeSet::new();
         for write in &record.documents {
             let key = (write.tablet, write.id);

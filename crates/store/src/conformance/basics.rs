@@ -40,7 +40,8 @@ fn interval(start: &[u8], end: Option<&[u8]>) -> Interval {
 }
 
 pub fn an_empty_store_is_at_timestamp_zero(make_bed: MakeTestBed<'_>) {
-    let store = make_bed().open();
+    let mut bed = make_bed();
+    let store = bed.open();
     let mut reader = store.reader().unwrap();
     assert_eq!(reader.begin(), Ok(Timestamp(0)));
     assert_eq!(reader.get(TABLET, InternalId([0; 16])), Ok(None));
@@ -52,7 +53,8 @@ pub fn an_empty_store_is_at_timestamp_zero(make_bed: MakeTestBed<'_>) {
 }
 
 pub fn reads_need_a_snapshot(make_bed: MakeTestBed<'_>) {
-    let store = make_bed().open();
+    let mut bed = make_bed();
+    let store = bed.open();
     let mut reader = store.reader().unwrap();
     let check = |reader: &mut dyn Reader| {
         let everything = interval(b"", None);
@@ -87,7 +89,8 @@ pub fn reads_need_a_snapshot(make_bed: MakeTestBed<'_>) {
 }
 
 pub fn there_is_one_writer_at_a_time(make_bed: MakeTestBed<'_>) {
-    let store = make_bed().open();
+    let mut bed = make_bed();
+    let store = bed.open();
     let writer = store.writer().unwrap();
     assert_eq!(store.writer().err(), Some(StoreError::WriterTaken));
     drop(writer);
@@ -125,7 +128,8 @@ pub fn timestamps_must_increase(make_bed: MakeTestBed<'_>) {
 }
 
 pub fn a_refused_batch_leaves_nothing(make_bed: MakeTestBed<'_>) {
-    let store = make_bed().open();
+    let mut bed = make_bed();
+    let store = bed.open();
     let mut writer = store.writer().unwrap();
     writer
         .commit(&[record(2, 1, b"a", b"x"), record(2, 2, b"b", b"y")])
@@ -157,7 +161,8 @@ pub fn the_newest_log_entry_outlives_trimming(make_bed: MakeTestBed<'_>) {
 }
 
 pub fn bounds_are_half_open_and_limits_exact(make_bed: MakeTestBed<'_>) {
-    let store = make_bed().open();
+    let mut bed = make_bed();
+    let store = bed.open();
     let mut writer = store.writer().unwrap();
     let keys: [&[u8]; 5] = [b"", b"a", b"a\0", b"b", b"\xff\xff"];
     let batch: Vec<_> = (1..)
@@ -207,7 +212,8 @@ pub fn large_values_and_keys_come_back_whole(make_bed: MakeTestBed<'_>) {
 }
 
 pub fn handles_work_on_other_threads(make_bed: MakeTestBed<'_>) {
-    let store = make_bed().open();
+    let mut bed = make_bed();
+    let store = bed.open();
     let mut reader = store.reader().unwrap();
     let mut writer = store.writer().unwrap();
     reader.begin().unwrap();

@@ -17,7 +17,8 @@ const COMMIT_COUNT: u64 = 200;
 /// Every commit writes its number to all accounts and moves their one index
 /// entry each; a snapshot that shows two numbers is torn.
 pub fn readers_see_whole_commits_while_others_write(make_bed: MakeTestBed<'_>) {
-    let store = make_bed().open();
+    let mut bed = make_bed();
+    let store = bed.open();
     let mut writer = store.writer().unwrap();
     writer.commit(&[round(1)]).unwrap();
     thread::scope(|scope| {

@@ -1,0 +1,134 @@
+//! What is on the disk.
+//!
+//! An SQLite database in WAL mode with `application_id` "HULL" and
+//! `user_version` = format version. Version 1:
+//!
+//! ```sql
+//! documents(tablet, id, ts, value)    -- current revisions, by (tablet, id)
+//! index_entries(index_id, key, id)    -- by (index_id, key), memcmp order
+//! log(ts, entry)                      -- all revisions of a commit, log_entry.rs
+//! globals(key, value)
+//! ```
+//!
+//! `WITHOUT ROWID` puts the rows themselves in the tree of the primary key, so
+//! that a point read is one descent and a scan reads neighbouring pages. `log`
+//! is an ordinary table because its key is an integer that only grows:
+//! appending fills the last page of the tree. Timestamps are stored as signed
+//! 64-bit integers, which they fit by definition.
+//!
+//! Pages are 4096 bytes, the unit of the file cache and of most disks: a
+//! commit writes each page it touches whole to the log, and documents with
+//! random ids touch one page each.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::OpenError;
+use crate::error::store_error;
+use crate::header::{beside, io_error};
+
+pub(crate) const APPLICATION_ID: u32 = u32::from_be_bytes(*b"HULL");
+pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const PAGE_LEN: u32 = 4096;
+
+const SCHEMA: &str = "
+CREATE TABLE documents(
+  tablet INTEGER NOT NULL,
+  id BLOB NOT NULL,
+  ts INTEGER NOT NULL,
+  value BLOB NOT NULL,
+  PRIMARY KEY(tablet, id)
+) WITHOUT ROWID, STRICT;
+CREATE TABLE index_entries(
+  index_id INTEGER NOT NULL,
+  key BLOB NOT NULL,
+  id BLOB NOT NULL,
+  PRIMARY KEY(index_id, key)
+) WITHOUT ROWID, STRICT;
+CREATE TABLE log(ts INTEGER PRIMARY KEY, entry BLOB NOT NULL) STRICT;
+CREATE TABLE globals(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID, STRICT;
+";
+
+/// Creates an empty data file at `path`, which must be locked and absent.
+///
+/// It is built under another name and renamed when complete and synced, so a
+/// file at `path` always has our magic: a crash in here leaves only a stray
+/// that the next attempt removes.
+pub(crate) fn create(path: &Path) -> Result<(), OpenError> {
+    let draft = beside(path, ".new");
+    for stray in [
+        draft.clone(),
+        beside(&draft, "-wal"),
+        beside(&draft, "-shm"),
+        beside(&draft, "-journal"),
+    ] {
+        match fs::remove_file(&stray) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error("remove", &stray, error));
+            }
+            _ => {}
+        }
+    }
+    build(&draft).map_err(|error| OpenError::Store {
+        path: draft.clone(),
+        source: store_error("creating the data file", error),
+    })?;
+    File::open(&draft)
+        .and_then(|file| file.sync_all())
+        .map_err(|source| io_error("sync", &draft, source))?;
+    fs::rename(&draft, path)
+        .map_err(|source| io_error("rename the new data file to", path, source))?;
+    sync_parent(path)
+}
+
+fn build(draft: &Path) -> rusqlite::Result<()> {
+    let connection = Connection::open_with_flags(
+        draft,
+        OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    // Nobody relies on the draft before it is complete and synced as a whole.
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    connection.pragma_update(None, "page_size", PAGE_LEN)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", FORMAT_VERSION)?;
+    connection.execute_batch(SCHEMA)?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.close().map_err(|(_, error)| error)
+}
+
+/// Creates a directory and its missing parents, durably.
+pub(crate) fn create_directory(directory: &Path) -> Result<(), OpenError> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = directory.parent() {
+        create_directory(parent)?;
+    }
+    match fs::create_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(io_error("create the directory", directory, error));
+        }
+        _ => {}
+    }
+    sync_parent(directory)
+}
+
+/// Makes the directory entry of `path` durable.
+fn sync_parent(path: &Path) -> Result<(), OpenError> {
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    // Windows cannot sync directories and does not need to.
+    if cfg!(windows) {
+        return Ok(());
+    }
+    File::open(parent)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|source| io_error("sync the directory", parent, source))
+}

@@ -30,11 +30,13 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use ast::{Bound, Operator, Query, RangeExpression, RangeOperator, SearchFilter, Source};
+pub use ast::{
+    Bound, OPERATORS_MAX, Operator, Query, RangeExpression, RangeOperator, SearchFilter, Source,
+};
 pub use cursor::{CursorCodec, UndecodableCursor};
-pub use filter::Filter;
+pub use filter::{Arithmetic, Comparison, Filter};
 pub use id_range::compile_id_range;
-pub use paginate::{Page, PageRequest, PageStatus, paginate};
+pub use paginate::{PAGE_SIZE_MAX, Page, PageRequest, PageStatus, paginate};
 pub use range::compile_range;
 pub use source::{IndexedDocument, QuerySource, ResolvedIndex};
 pub use stream::QueryStream;

@@ -3,7 +3,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::{
-    CorruptValue, JsonValueError, ObjectRef, Packer, Value, ValueRef, json,
+    CorruptValue, JsonValueError, ObjectRef, Packer, Value, ValueRef, check_field_name, json,
     limits::PACKED_NESTING_MAX,
     raw::{self, CONTAINER_HEADER_LEN},
 };
@@ -21,7 +21,7 @@ impl PackedValue {
         let mut packer = Packer::trusted();
         packer
             .append_value(value)
-            .expect("invariant: a trusted packer has no limits to exceed");
+            .expect("invariant: trusted code packs valid field names, and has no limits to exceed");
         packer.finish()
     }
 
@@ -54,6 +54,14 @@ impl PackedValue {
     /// Parses the wire JSON of a client straight into packed form, with all limits and rules of values.
     pub fn from_encoded_json(text: &str) -> Result<Self, JsonValueError> {
         json::pack_encoded(text, json::CommitTsPolicy::Reject)
+    }
+
+    /// Wraps bytes that a `PackedValue` was stored as, without checking them again.
+    ///
+    /// Only for storage of our own that detects its own corruption: reading a
+    /// value made from other bytes may panic.
+    pub fn from_stored_bytes(bytes: Bytes) -> Self {
+        Self(bytes)
     }
 
     pub fn as_bytes(&self) -> &Bytes {
@@ -95,8 +103,7 @@ impl<'a> Checker<'a> {
             }
             raw::STRING => {
                 let len = self.take_u32()?;
-                let content = self.take(len)?;
-                self.check_utf8(content).map(drop)
+                self.take_str(len).map(drop)
             }
             tag @ (raw::ARRAY | raw::OBJECT) => {
                 self.check_container(tag == raw::OBJECT, nesting + 1)
@@ -118,12 +125,12 @@ impl<'a> Checker<'a> {
         else {
             return Err(self.corrupt("container longer than its bytes"));
         };
-        let mut previous: Option<&[u8]> = None;
+        let mut previous: Option<&str> = None;
         for _ in 0..count {
             if is_object {
                 let len = usize::from(u16::from_le_bytes([self.take(1)?[0], self.take(1)?[0]]));
-                let name = self.take(len)?;
-                self.check_utf8(name)?;
+                let name = self.take_str(len)?;
+                check_field_name(name).map_err(|_| self.corrupt("invalid field name"))?;
                 if previous.is_some_and(|previous| previous >= name) {
                     return Err(self.corrupt("field names not strictly ascending"));
                 }
@@ -141,10 +148,9 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn check_utf8(&self, content: &'a [u8]) -> Result<(), CorruptValue> {
-        std::str::from_utf8(content)
-            .map(drop)
-            .map_err(|_| self.corrupt("string is not UTF-8"))
+    fn take_str(&mut self, len: usize) -> Result<&'a str, CorruptValue> {
+        let content = self.take(len)?;
+        std::str::from_utf8(content).map_err(|_| self.corrupt("string is not UTF-8"))
     }
 
     fn take_u32(&mut self) -> Result<usize, CorruptValue> {

@@ -2,8 +2,8 @@ use hull_store::Order;
 use hull_value::{CodedError, FieldPath, PackedValue, keys::Interval};
 
 use super::{
-    IndexedDocument, Query, QuerySource, ResolvedIndex, Source, compile_id_range, compile_range,
-    error, pipeline::Pipeline, scan::IndexScan,
+    Query, QuerySource, ResolvedIndex, Source, compile_id_range, compile_range, error,
+    pipeline::Pipeline, scan::IndexScan,
 };
 
 /// A running query: state only, every call is given the source anew.
@@ -41,36 +41,52 @@ impl QueryStream {
         &mut self,
         source: &mut (impl QuerySource + ?Sized),
     ) -> Result<Option<PackedValue>, CodedError> {
+        Ok(self.next_rows(source, 1)?.pop())
+    }
+
+    /// Returns the next rows; fewer than `rows_max` at the end, none ever after.
+    ///
+    /// For callers that hand all of them on: reads are recorded once for the
+    /// batch, as if each row had been asked for singly. An error takes the
+    /// place of the rows before it.
+    pub fn next_rows(
+        &mut self,
+        source: &mut (impl QuerySource + ?Sized),
+        rows_max: usize,
+    ) -> Result<Vec<PackedValue>, CodedError> {
+        let mut rows = Vec::new();
         let Some(scan) = &mut self.scan else {
-            return Ok(None);
+            return Ok(rows);
         };
-        let pulled = pull(scan, &mut self.pipeline, source);
+        let pulled = pull(scan, &mut self.pipeline, source, &mut rows, rows_max);
         // Also after an error, which the function may catch: it depends on what was read.
         let recorded = scan.record(source);
-        let row = pulled?;
+        pulled?;
         recorded?;
-        if row.is_none() {
+        if rows.len() < rows_max {
             self.scan = None;
         }
-        Ok(row.map(|row| row.value))
+        Ok(rows)
     }
 }
 
-/// Consumes rows until one passes all operators.
+/// Consumes rows until so many have passed all operators, or to the end.
 fn pull(
     scan: &mut IndexScan,
     pipeline: &mut Pipeline,
     source: &mut (impl QuerySource + ?Sized),
-) -> Result<Option<IndexedDocument>, CodedError> {
-    while !pipeline.is_exhausted() {
+    rows: &mut Vec<PackedValue>,
+    rows_max: usize,
+) -> Result<(), CodedError> {
+    while rows.len() < rows_max && !pipeline.is_exhausted() {
         let Some(row) = scan.next(source, pipeline.wanted_max())? else {
-            return Ok(None);
+            break;
         };
         if pipeline.admit(&row)? {
-            return Ok(Some(row));
+            rows.push(row.value);
         }
     }
-    Ok(None)
+    Ok(())
 }
 
 /// Where a query reads.

@@ -122,7 +122,7 @@ impl List {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn pages_list_every_row_once_whatever_is_written(

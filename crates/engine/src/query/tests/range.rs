@@ -10,7 +10,7 @@ use super::super::{
 };
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(700))]
 
     #[test]
     fn interval_holds_exactly_the_matching_documents(

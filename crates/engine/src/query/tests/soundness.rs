@@ -128,7 +128,7 @@ fn apply_outside(write: &Write, source: &mut MemorySource) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(700))]
 
     #[test]
     fn write_outside_of_the_read_set_changes_nothing(

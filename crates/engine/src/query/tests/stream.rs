@@ -26,12 +26,31 @@ fn collect(source: &mut MemorySource, query: &Query) -> Vec<PackedValue> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn stream_equals_naive_evaluation(documents in strategies::documents(60), query in strategies::query()) {
         let mut source = MemorySource::new(documents);
         prop_assert_eq!(collect(&mut source, &query), naive::results(&source, &query));
+    }
+
+    #[test]
+    fn batch_is_so_many_single_rows(
+        documents in strategies::documents(60),
+        query in strategies::query(),
+        batches in prop::collection::vec(0_usize..30, 0..4),
+    ) {
+        let mut singly = MemorySource::new(documents);
+        let mut batched = singly.clone();
+        let mut single_stream = QueryStream::open(query.clone(), &mut singly).unwrap();
+        let mut batch_stream = QueryStream::open(query, &mut batched).unwrap();
+        for rows_max in batches {
+            let rows: Vec<PackedValue> =
+                (0..rows_max).map_while(|_| single_stream.next(&mut singly).unwrap()).collect();
+            prop_assert_eq!(batch_stream.next_rows(&mut batched, rows_max).unwrap(), rows);
+            prop_assert_eq!(&batched.reads, &singly.reads);
+            prop_assert_eq!(batched.documents_read, singly.documents_read);
+        }
     }
 
     /// Neither more nor less than what was consumed, also for documents that do not exist.

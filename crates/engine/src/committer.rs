@@ -1,0 +1,640 @@
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use hull_store::{CommitRecord, DocumentWrite, IndexWrite, Writer};
+use hull_value::{CodedError, DocumentId, ErrorClass, PackedValue, Timestamp};
+
+use crate::document;
+use crate::engine::Shared;
+use crate::key_space::KeySpace;
+use crate::limits;
+use crate::metadata::Metadata;
+use crate::read_set::ReadSet;
+use crate::system;
+use crate::transaction::{Finished, FinishedDocument, Transaction, index_key};
+use crate::window::{CommitChanges, DocumentChange, EntryChange};
+
+/// Called with the commit timestamp once it is durable and published.
+pub type CommitCallback = Box<dyn FnOnce(Timestamp) + Send>;
+
+/// Puts commits in order: validation under one lock, durability in one thread.
+pub(crate) struct Committer {
+    shared: Arc<Shared>,
+    state: Arc<CommitState>,
+    queue: Mutex<Option<SyncSender<Message>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    lane: Mutex<()>,
+}
+
+/// Lock order: `inner` before the window's lock.
+#[derive(Default)]
+struct CommitState {
+    inner: Mutex<Inner>,
+    /// Signalled when a commit becomes durable, and when the lane is left.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    in_flight: usize,
+    /// What the holder of the serial lane read in its earlier attempts.
+    protected: Option<ReadSet>,
+    waiting: BTreeMap<Timestamp, Vec<CommitCallback>>,
+    failed: bool,
+}
+
+pub(crate) enum Message {
+    Commit {
+        record: CommitRecord,
+        changes: Arc<CommitChanges>,
+        done: CommitCallback,
+    },
+    /// Work that must be in order with commits: backfills, purges.
+    Upkeep(Box<dyn FnOnce(&mut dyn Writer) -> Result<(), hull_store::StoreError> + Send>),
+}
+
+/// Why a transaction did not commit.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Run the transaction again, at once.
+    #[error("a commit since the begin of the transaction touched what it read")]
+    Conflict(Conflict),
+    #[error("{}", .0.message)]
+    Overloaded(CodedError),
+    #[error("the store failed; nothing can be committed any more")]
+    Failed,
+}
+
+/// The write that a transaction collided with.
+#[derive(Clone, Debug)]
+pub struct Conflict {
+    /// Name of the table, `None` if unknown.
+    pub table: Option<String>,
+    pub document_id: Option<String>,
+    /// Function that wrote it.
+    pub source: Option<Arc<str>>,
+    /// What the failed attempt had read, for the serial lane.
+    pub reads: ReadSet,
+}
+
+/// The serial lane: while it is held, commits that touch what the holder read
+/// in earlier attempts wait, and all others proceed. One holder at a time.
+pub struct Lane<'a> {
+    committer: &'a Committer,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Committer {
+    pub(crate) fn start(shared: Arc<Shared>, writer: Box<dyn Writer>) -> Committer {
+        let (sender, receiver) = sync_channel(limits::COMMITS_IN_FLIGHT_MAX * 2);
+        let state = Arc::new(CommitState::default());
+        let thread = std::thread::Builder::new()
+            .name("hull-writer".to_owned())
+            .spawn({
+                let (shared, state) = (shared.clone(), state.clone());
+                move || write_loop(&shared, &state, writer, &receiver)
+            });
+        let thread = thread.expect("invariant: a thread can be started while the database opens");
+        Committer {
+            shared,
+            state,
+            queue: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+            lane: Mutex::new(()),
+        }
+    }
+
+    pub(crate) fn commit(
+        &self,
+        transaction: Transaction,
+        now: Timestamp,
+        source: Option<Arc<str>>,
+        lane: Option<&Lane<'_>>,
+        done: CommitCallback,
+    ) -> Result<Timestamp, CommitError> {
+        let finished = transaction.finish();
+        if finished.documents.is_empty() {
+            let begin = finished.begin;
+            self.when_published(begin, done);
+            return Ok(begin);
+        }
+        // Keys that do not depend on the commit timestamp are made before the lock.
+        let has_placeholder = finished.documents.iter().any(|change| {
+            change
+                .new
+                .as_ref()
+                .is_some_and(|new| document::has_commit_ts(new.as_ref()))
+        });
+        let mut prepared = (!has_placeholder).then(|| prepare(&finished, None));
+
+        let mut inner = self.state.lock();
+        inner = self.wait_for_room(inner)?;
+        if lane.is_none() {
+            while inner.protected.is_some() {
+                let changes = prepared.get_or_insert_with(|| prepare(&finished, None));
+                let protected = inner.protected.as_ref();
+                let touches = protected.is_some_and(|reads| {
+                    changes
+                        .touched
+                        .iter()
+                        .any(|(space, key)| reads.contains(*space, key))
+                });
+                if !touches {
+                    break;
+                }
+                inner = self
+                    .state
+                    .changed
+                    .wait(inner)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        if inner.failed {
+            return Err(CommitError::Failed);
+        }
+        let mut window = self.shared.window();
+        if let Some(conflict) = find_conflict(&window, &finished) {
+            let conflict = describe_conflict(&conflict, &finished);
+            return Err(CommitError::Conflict(Conflict {
+                reads: finished.reads,
+                ..conflict
+            }));
+        }
+        let ts = Timestamp((window.tip().0 + 1).max(now.0));
+        let prepared = match prepared {
+            Some(prepared) if !has_placeholder => prepared,
+            _ => prepare(&finished, Some(ts)),
+        };
+        let metadata = apply_metadata(window.tip_metadata(), &prepared, ts);
+        let record = CommitRecord {
+            ts,
+            documents: prepared.document_writes(),
+            indexes: prepared.index_writes(),
+        };
+        let changes = Arc::new(CommitChanges {
+            ts,
+            documents: prepared.documents,
+            entries: prepared.entries,
+            touched: prepared.touched,
+            source,
+        });
+        window.push(changes.clone(), metadata);
+        // Sent under the locks, so that the writer sees commits in their order.
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = queue.as_ref().is_some_and(|queue| {
+            queue
+                .send(Message::Commit {
+                    record,
+                    changes,
+                    done,
+                })
+                .is_ok()
+        });
+        if !sent {
+            inner.failed = true;
+            return Err(CommitError::Failed);
+        }
+        inner.in_flight += 1;
+        Ok(ts)
+    }
+
+    /// Queues work for the writer in order with the commits. `check` runs under
+    /// the commit lock and may still call the work off.
+    pub(crate) fn upkeep(
+        &self,
+        check: impl FnOnce(&crate::window::Window) -> bool,
+        work: Box<dyn FnOnce(&mut dyn Writer) -> Result<(), hull_store::StoreError> + Send>,
+    ) -> Result<bool, CommitError> {
+        let inner = self.state.lock();
+        if inner.failed {
+            return Err(CommitError::Failed);
+        }
+        if !check(&self.shared.window()) {
+            return Ok(false);
+        }
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = queue
+            .as_ref()
+            .is_some_and(|queue| queue.send(Message::Upkeep(work)).is_ok());
+        if sent {
+            Ok(true)
+        } else {
+            Err(CommitError::Failed)
+        }
+    }
+
+    pub(crate) fn when_published(&self, ts: Timestamp, done: CommitCallback) {
+        let mut inner = self.state.lock();
+        if self
+            .shared
+            .published
+            .load(std::sync::atomic::Ordering::Acquire)
+            >= ts.0
+        {
+            drop(inner);
+            done(ts);
+        } else if !inner.failed {
+            inner.waiting.entry(ts).or_default().push(done);
+        }
+    }
+
+    pub(crate) fn lane(&self) -> Lane<'_> {
+        let turn = self.lane.lock().unwrap_or_else(PoisonError::into_inner);
+        self.state.lock().protected = Some(ReadSet::default());
+        Lane {
+            committer: self,
+            _turn: turn,
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        drop(
+            self.queue
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            // The writer thread contains its own errors; it cannot have panicked on purpose.
+            let _ = thread.join();
+        }
+    }
+
+    /// Waits until fewer commits than the limit are on their way to disk.
+    fn wait_for_room<'a>(
+        &self,
+        inner: MutexGuard<'a, Inner>,
+    ) -> Result<MutexGuard<'a, Inner>, CommitError> {
+        let (inner, waited) = self
+            .state
+            .changed
+            .wait_timeout_while(inner, limits::COMMIT_QUEUE_WAIT, |inner| {
+                inner.in_flight >= limits::COMMITS_IN_FLIGHT_MAX && !inner.failed
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            return Err(CommitError::Overloaded(CodedError {
+                class: ErrorClass::Overloaded,
+                code: "CommitterFullError".into(),
+                message: "Too many concurrent commits in a short period of time. Spread your writes out over time or throttle them to avoid errors.".to_owned(),
+                data: None,
+            }));
+        }
+        Ok(inner)
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl CommitState {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lane<'_> {
+    /// Makes commits that would touch `reads` wait until the lane is left.
+    pub fn protect(&self, reads: &ReadSet) {
+        self.committer
+            .state
+            .lock()
+            .protected
+            .get_or_insert_default()
+            .merge(reads);
+    }
+
+    /// Commits the holder's transaction; see [`Engine::commit`](crate::Engine::commit).
+    pub fn commit(
+        &self,
+        transaction: Transaction,
+        now: Timestamp,
+        source: Option<Arc<str>>,
+        done: CommitCallback,
+    ) -> Result<Timestamp, CommitError> {
+        self.committer
+            .commit(transaction, now, source, Some(self), done)
+    }
+}
+
+impl Drop for Lane<'_> {
+    fn drop(&mut self) {
+        self.committer.state.lock().protected = None;
+        self.committer.state.changed.notify_all();
+    }
+}
+
+/// A transaction's writes as the window and the store want them.
+struct Prepared {
+    documents: Vec<DocumentChange>,
+    entries: Vec<EntryChange>,
+    touched: Vec<(KeySpace, Arc<[u8]>)>,
+}
+
+impl Prepared {
+    fn document_writes(&self) -> Vec<DocumentWrite> {
+        self.documents
+            .iter()
+            .map(|change| DocumentWrite {
+                tablet: change.tablet,
+                id: change.id,
+                prev_ts: change.old.as_ref().map(|(ts, _)| *ts),
+                value: change.new.as_ref().map(|value| value.as_bytes().clone()),
+            })
+            .collect()
+    }
+
+    fn index_writes(&self) -> Vec<IndexWrite> {
+        self.entries
+            .iter()
+            .map(|entry| IndexWrite {
+                index: entry.index,
+                key: entry.key.to_vec(),
+                target: entry.new,
+            })
+            .collect()
+    }
+}
+
+/// Computes index entries and touched keys; `ts` fills commit-timestamp placeholders.
+fn prepare(finished: &Finished, ts: Option<Timestamp>) -> Prepared {
+    let mut prepared = Prepared {
+        documents: Vec::new(),
+        entries: Vec::new(),
+        touched: Vec::new(),
+    };
+    for change in &finished.documents {
+        let FinishedDocument {
+            tablet,
+            id,
+            old,
+            new,
+        } = change;
+        let new = match (new, ts) {
+            (Some(new), Some(ts)) if document::has_commit_ts(new.as_ref()) => {
+                let mut value = new.unpack();
+                document::resolve_commit_ts(&mut value, i64::try_from(ts.0).unwrap_or(i64::MAX));
+                Some(PackedValue::pack(&value))
+            }
+            (new, _) => new.clone(),
+        };
+        prepared
+            .touched
+            .push((KeySpace::Tablet(*tablet), Arc::from(id.0.as_slice())));
+        if tablet.0 < system::FIRST_DYNAMIC_NUMBER {
+            for value in [old.as_ref().map(|(_, value)| value), new.as_ref()]
+                .into_iter()
+                .flatten()
+            {
+                for (space, key) in system::computed_keys(*tablet, value.as_ref()) {
+                    prepared.touched.push((space, key.into()));
+                }
+            }
+        } else if let Some(table) = finished.metadata.table(*tablet) {
+            let document_id = DocumentId::new(table.number, *id);
+            for index in table.maintained_indexes() {
+                let key_of = |value: &PackedValue| -> Arc<[u8]> {
+                    index_key(value, index, &document_id).into()
+                };
+                let before = old.as_ref().map(|(_, value)| key_of(value));
+                let after = new.as_ref().map(key_of);
+                let space = KeySpace::Index(index.index);
+                if before == after {
+                    prepared.touched.extend(before.map(|key| (space, key)));
+                    continue;
+                }
+                if let Some(key) = before {
+                    prepared.touched.push((space, key.clone()));
+                    prepared.entries.push(EntryChange {
+                        index: index.index,
+                        key,
+                        old: Some(*id),
+                        new: None,
+                    });
+                }
+                if let Some(key) = after {
+                    prepared.touched.push((space, key.clone()));
+                    prepared.entries.push(EntryChange {
+                        index: index.index,
+                        key,
+                        old: None,
+                        new: Some(*id),
+                    });
+                }
+            }
+        }
+        prepared.documents.push(DocumentChange {
+            tablet: *tablet,
+            id: *id,
+            old: old.clone(),
+            new,
+        });
+    }
+    prepared
+}
+
+/// Returns the metadata after the commit if it changes any.
+fn apply_metadata(
+    tip: &Arc<Metadata>,
+    prepared: &Prepared,
+    ts: Timestamp,
+) -> Option<Arc<Metadata>> {
+    let mut changed: Option<Metadata> = None;
+    for change in prepared
+        .documents
+        .iter()
+        .filter(|change| system::is_resident(change.tablet))
+    {
+        let metadata = changed.get_or_insert_with(|| (**tip).clone());
+        metadata
+            .apply(
+                change.tablet,
+                change.id,
+                change.new.clone().map(|value| (ts, value)),
+            )
+            .expect("invariant: the transaction applied the same rows to its own metadata");
+    }
+    changed.map(Arc::new)
+}
+
+/// What a transaction collided with.
+enum Collision {
+    Write {
+        changes: Arc<CommitChanges>,
+        space: KeySpace,
+        key: Arc<[u8]>,
+    },
+    /// The transaction began before the window, so nothing can be proven: a new attempt is cheap.
+    TooOld,
+}
+
+fn find_conflict(window: &crate::window::Window, finished: &Finished) -> Option<Collision> {
+    if !window.covers(finished.begin) {
+        return Some(Collision::TooOld);
+    }
+    for commit in window.between(finished.begin, window.tip()) {
+        for (space, key) in &commit.touched {
+            if finished.reads.contains(*space, key) {
+                return Some(Collision::Write {
+                    changes: commit.clone(),
+                    space: *space,
+                    key: key.clone(),
+                });
+            }
+        }
+    }
+    None
+}
+
+fn describe_conflict(collision: &Collision, finished: &Finished) -> Conflict {
+    let Collision::Write {
+        changes,
+        space,
+        key,
+    } = collision
+    else {
+        return Conflict {
+            table: None,
+            document_id: None,
+            source: None,
+            reads: ReadSet::default(),
+        };
+    };
+    let metadata = &finished.metadata;
+    let tablet = match *space {
+        KeySpace::Tablet(tablet) => Some(tablet),
+        KeySpace::Index(index) => metadata
+            .tables()
+            .find(|table| table.indexes.iter().any(|known| known.index == index))
+            .map(|table| table.tablet),
+    };
+    let table = tablet.and_then(|tablet| metadata.table(tablet));
+    let document_id = match (space, table) {
+        (KeySpace::Tablet(_), Some(table)) => <[u8; 16]>::try_from(&**key)
+            .ok()
+            .map(|id| DocumentId::new(table.number, hull_value::InternalId(id)).to_string()),
+        _ => None,
+    };
+    Conflict {
+        table: table.map(|table| table.name.clone()),
+        document_id,
+        source: changes.source.clone(),
+        reads: ReadSet::default(),
+    }
+}
+
+/// Commits whatever has queued up as one batch, then publishes it.
+fn write_loop(
+    shared: &Shared,
+    state: &CommitState,
+    mut writer: Box<dyn Writer>,
+    queue: &Receiver<Message>,
+) {
+    /// Commits in one durable batch; more only makes the first of them wait longer.
+    const BATCH_MAX: usize = 256;
+    let mut next = queue.recv().ok();
+    while let Some(first) = next.take() {
+        let mut batch: Vec<CommitRecord> = Vec::new();
+        let mut published: Vec<(Arc<CommitChanges>, CommitCallback)> = Vec::new();
+        let mut upkeep = None;
+        let mut message = Some(first);
+        while let Some(taken) = message.take() {
+            match taken {
+                Message::Commit {
+                    record,
+                    changes,
+                    done,
+                } => {
+                    batch.push(record);
+                    published.push((changes, done));
+                    if batch.len() < BATCH_MAX {
+                        message = queue.try_recv().ok();
+                    }
+                }
+                Message::Upkeep(work) => upkeep = Some(work),
+            }
+        }
+        let result = writer.commit(&batch).and_then(|()| match upkeep {
+            Some(work) => {
+                publish(shared, state, &mut published);
+                work(&mut *writer)
+            }
+            None => Ok(()),
+        });
+        match result {
+            Ok(()) => publish(shared, state, &mut published),
+            Err(error) => {
+                let mut inner = state.lock();
+                inner.failed = true;
+                inner.waiting.clear();
+                drop(inner);
+                state.changed.notify_all();
+                shared.listener.storage_failed(&error);
+                return;
+            }
+        }
+        next = match queue.try_recv() {
+            Ok(message) => Some(message),
+            Err(_) => {
+                writer.checkpoint_if_needed();
+                queue.recv().ok()
+            }
+        };
+    }
+}
+
+fn publish(
+    shared: &Shared,
+    state: &CommitState,
+    published: &mut Vec<(Arc<CommitChanges>, CommitCallback)>,
+) {
+    let Some(ts) = published.last().map(|(changes, _)| changes.ts) else {
+        return;
+    };
+    let mut hits = Vec::new();
+    {
+        let mut subscriptions = shared.subscriptions();
+        for (changes, _) in published.iter() {
+            hits.extend(
+                subscriptions
+                    .process(changes)
+                    .into_iter()
+                    .map(|id| (id, changes.ts)),
+            );
+        }
+    }
+    if !hits.is_empty() {
+        shared.listener.invalidated(&hits);
+    }
+    shared.window().trim(ts, ts);
+    let ready = {
+        let mut inner = state.lock();
+        shared
+            .published
+            .store(ts.0, std::sync::atomic::Ordering::Release);
+        inner.in_flight -= published.len();
+        let later = inner.waiting.split_off(&Timestamp(ts.0 + 1));
+        std::mem::replace(&mut inner.waiting, later)
+    };
+    state.changed.notify_all();
+    // Answers first: a mutation's response should leave before the transition that shows its writes.
+    for (changes, done) in published.drain(..) {
+        done(changes.ts);
+    }
+    for (waited_for, callbacks) in ready {
+        for done in callbacks {
+            done(waited_for);
+        }
+    }
+    shared.listener.published(ts);
+}

@@ -1,0 +1,75 @@
+//! Limits that user code can run into, and the texts that name them
+//! (data model spec 8, function runtime spec 4).
+
+use hull_value::{CodedError, ErrorClass};
+
+/// Documents one function may read.
+pub const DOCUMENTS_READ_MAX: usize = 32_000;
+/// Bytes of documents one function may read.
+pub const BYTES_READ_MAX: usize = 16 << 20;
+/// Distinct index intervals one function may read.
+pub const INTERVALS_READ_MAX: usize = 4_096;
+/// Calls of insert, patch, replace and delete in one mutation.
+pub const DOCUMENTS_WRITTEN_MAX: usize = 16_000;
+/// Bytes of documents one mutation may write.
+pub const BYTES_WRITTEN_MAX: usize = 16 << 20;
+/// User tables of a deployment, all namespaces together.
+pub const TABLES_MAX: usize = 10_000;
+/// Commits that may be validated and not yet durable.
+pub const COMMITS_IN_FLIGHT_MAX: usize = 512;
+/// How long a commit waits for a place in that queue.
+pub const COMMIT_QUEUE_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
+/// How far back a snapshot may be asked for.
+pub const WINDOW_AGE_NANOS: u64 = 10_000_000_000;
+/// Memory the window of recent commits may hold before its oldest are dropped early.
+pub const WINDOW_BYTES_MAX: usize = 48 << 20;
+
+const READ_HELP: &str = "Consider using smaller limits in your queries, paginating your queries, or using indexed queries with a selective index range expressions.";
+
+fn pagination_limit(code: &'static str, message: String) -> CodedError {
+    CodedError {
+        class: ErrorClass::PaginationLimit,
+        code: code.into(),
+        message,
+        data: None,
+    }
+}
+
+pub fn too_many_documents_read(limit: usize) -> CodedError {
+    pagination_limit(
+        "TooManyDocumentsRead",
+        format!(
+            "Too many documents read in a single function execution (limit: {limit}). {READ_HELP}"
+        ),
+    )
+}
+
+pub fn too_many_bytes_read(limit: usize) -> CodedError {
+    pagination_limit(
+        "TooManyBytesRead",
+        format!(
+            "Too many bytes read in a single function execution (limit: {limit} bytes). {READ_HELP}"
+        ),
+    )
+}
+
+pub fn too_many_reads(limit: usize) -> CodedError {
+    pagination_limit(
+        "TooManyReads",
+        format!("Too many reads in a single function execution (limit: {limit}). {READ_HELP}"),
+    )
+}
+
+pub fn too_many_writes(limit: usize) -> CodedError {
+    pagination_limit(
+        "TooManyWrites",
+        format!("Too many writes in a single function execution (limit: {limit})"),
+    )
+}
+
+pub fn too_many_bytes_written() -> CodedError {
+    pagination_limit(
+        "TooManyBytesWritten",
+        "Too many bytes written in a single function execution (limit: 16 MiB)".to_owned(),
+    )
+}

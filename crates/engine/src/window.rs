@@ -1,0 +1,206 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use hull_store::{IndexId, TabletId};
+use hull_value::{InternalId, PackedValue, Timestamp};
+
+use crate::key_space::KeySpace;
+use crate::limits;
+use crate::metadata::Metadata;
+
+/// Everything one commit changed, with old and new values.
+#[derive(Debug)]
+pub(crate) struct CommitChanges {
+    pub(crate) ts: Timestamp,
+    pub(crate) documents: Vec<DocumentChange>,
+    /// Index entries that appeared or vanished.
+    pub(crate) entries: Vec<EntryChange>,
+    /// Every key, old and new, of every index of every changed document, also
+    /// where the key did not change: the document behind it did.
+    pub(crate) touched: Vec<(KeySpace, Arc<[u8]>)>,
+    /// What the mutation was called, for conflict messages.
+    pub(crate) source: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct DocumentChange {
+    pub(crate) tablet: TabletId,
+    pub(crate) id: InternalId,
+    pub(crate) old: Option<(Timestamp, PackedValue)>,
+    pub(crate) new: Option<PackedValue>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct EntryChange {
+    pub(crate) index: IndexId,
+    pub(crate) key: Arc<[u8]>,
+    pub(crate) old: Option<InternalId>,
+    pub(crate) new: Option<InternalId>,
+}
+
+impl CommitChanges {
+    fn size_bytes(&self) -> usize {
+        let documents: usize = self
+            .documents
+            .iter()
+            .map(|change| {
+                let len =
+                    |value: Option<&PackedValue>| value.map_or(0, |value| value.as_bytes().len());
+                96 + len(change.old.as_ref().map(|(_, value)| value)) + len(change.new.as_ref())
+            })
+            .sum();
+        let keys: usize = self.touched.iter().map(|(_, key)| 40 + key.len()).sum();
+        128 + documents + keys + self.entries.len() * 64
+    }
+}
+
+/// The commits of the last seconds, in memory: what turns a store snapshot of
+/// any age into a snapshot of exactly the wished timestamp.
+#[derive(Debug)]
+pub(crate) struct Window {
+    commits: VecDeque<Arc<CommitChanges>>,
+    size_bytes: usize,
+    /// Everything after this timestamp is in `commits`.
+    complete_after: Timestamp,
+    /// Metadata by the timestamp from which on it holds, oldest first; never empty.
+    metadata: VecDeque<(Timestamp, Arc<Metadata>)>,
+}
+
+impl Window {
+    pub(crate) fn new(ts: Timestamp, metadata: Arc<Metadata>) -> Window {
+        Window {
+            commits: VecDeque::new(),
+            size_bytes: 0,
+            complete_after: ts,
+            metadata: VecDeque::from([(ts, metadata)]),
+        }
+    }
+
+    pub(crate) fn push(&mut self, commit: Arc<CommitChanges>, metadata: Option<Arc<Metadata>>) {
+        assert!(
+            self.tip() < commit.ts,
+            "invariant: commits come in order of their timestamps"
+        );
+        self.size_bytes += commit.size_bytes();
+        if let Some(metadata) = metadata {
+            self.metadata.push_back((commit.ts, metadata));
+        }
+        self.commits.push_back(commit);
+    }
+
+    /// Timestamp of the newest commit, durable or not.
+    pub(crate) fn tip(&self) -> Timestamp {
+        self.commits
+            .back()
+            .map_or(self.complete_after, |commit| commit.ts)
+    }
+
+    /// Whether every commit after `ts` is still here.
+    pub(crate) fn covers(&self, ts: Timestamp) -> bool {
+        ts >= self.complete_after
+    }
+
+    pub(crate) fn metadata_at(&self, ts: Timestamp) -> Option<&Arc<Metadata>> {
+        self.metadata
+            .iter()
+            .rev()
+            .find(|(from, _)| *from <= ts)
+            .map(|(_, metadata)| metadata)
+    }
+
+    pub(crate) fn tip_metadata(&self) -> &Arc<Metadata> {
+        &self
+            .metadata
+            .back()
+            .expect("invariant: the window always holds the tip's metadata")
+            .1
+    }
+
+    /// Commits in `(after, until]`, oldest first.
+    pub(crate) fn between(
+        &self,
+        after: Timestamp,
+        until: Timestamp,
+    ) -> impl DoubleEndedIterator<Item = &Arc<CommitChanges>> {
+        let start = self.commits.partition_point(|commit| commit.ts <= after);
+        let end = self
+            .commits
+            .partition_point(|commit| commit.ts <= until)
+            .max(start);
+        self.commits.range(start..end)
+    }
+
+    /// Forgets published commits that are older than the window or over its memory bound.
+    pub(crate) fn trim(&mut self, published: Timestamp, now: Timestamp) {
+        let oldest_wanted = Timestamp(now.0.saturating_sub(limits::WINDOW_AGE_NANOS));
+        while let Some(first) = self.commits.front()
+            && first.ts <= published
+            && (first.ts < oldest_wanted || self.size_bytes > limits::WINDOW_BYTES_MAX)
+        {
+            self.complete_after = first.ts;
+            self.size_bytes -= first.size_bytes();
+            self.commits.pop_front();
+        }
+        while self.metadata.len() > 1 && self.metadata[1].0 <= self.complete_after {
+            self.metadata.pop_front();
+        }
+        if self.commits.is_empty() && self.commits.capacity() > 64 {
+            self.commits.shrink_to(16);
+        }
+    }
+
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.size_bytes
+    }
+}
+
+/// The difference between a store snapshot and the wished timestamp.
+#[derive(Debug, Default)]
+pub(crate) struct Overlay {
+    pub(crate) documents: HashMap<(TabletId, InternalId), Option<(Timestamp, PackedValue)>>,
+    pub(crate) entries: HashMap<IndexId, BTreeMap<Arc<[u8]>, Option<InternalId>>>,
+}
+
+impl Overlay {
+    /// Builds what has to be laid over the store's state at `stored` to see the
+    /// state at `wished`; `commits` are those between the two, oldest first.
+    pub(crate) fn build(
+        commits: &[Arc<CommitChanges>],
+        stored: Timestamp,
+        wished: Timestamp,
+    ) -> Overlay {
+        let mut overlay = Overlay::default();
+        if wished >= stored {
+            for commit in commits {
+                for change in &commit.documents {
+                    let new = change.new.clone().map(|value| (commit.ts, value));
+                    overlay.documents.insert((change.tablet, change.id), new);
+                }
+                for entry in &commit.entries {
+                    overlay
+                        .entries
+                        .entry(entry.index)
+                        .or_default()
+                        .insert(entry.key.clone(), entry.new);
+                }
+            }
+        } else {
+            for commit in commits.iter().rev() {
+                for change in &commit.documents {
+                    overlay
+                        .documents
+                        .insert((change.tablet, change.id), change.old.clone());
+                }
+                for entry in &commit.entries {
+                    overlay
+                        .entries
+                        .entry(entry.index)
+                        .or_default()
+                        .insert(entry.key.clone(), entry.old);
+                }
+            }
+        }
+        overlay
+    }
+}

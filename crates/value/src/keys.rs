@@ -58,7 +58,16 @@ pub fn index_key(document: ObjectRef<'_>, fields: &[FieldPath], id: &DocumentId)
     key
 }
 
-/// Returns the smallest key above every key that starts with `prefix`; `None` if there is no such key.
+/// Returns the end of the interval of keys whose first components are exactly `components` (whole encodings).
+///
+/// This is not the successor of the byte prefix: the encoding of `"a"` is a byte prefix of that of `"a\0"`, and `{}`
+/// of `{"": null}`. The byte that continues them is always `ff`, above every byte that can begin what follows.
+pub fn end_of_components(components: &[u8]) -> Vec<u8> {
+    [components, &[ESCAPE]].concat()
+}
+
+/// Returns the smallest byte string above every one that starts with `prefix`; `None` if there is none. For whole
+/// components of keys use [`end_of_components`].
 pub fn successor_of_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let keep = prefix.iter().rposition(|byte| *byte != 0xff)?;
     let mut successor = prefix[..=keep].to_vec();

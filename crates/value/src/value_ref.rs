@@ -49,7 +49,7 @@ impl<'a> ValueRef<'a> {
         let mut packer = Packer::trusted();
         packer
             .append(self)
-            .expect("invariant: a trusted packer has no limits to exceed");
+            .expect("invariant: trusted code packs valid field names, and has no limits to exceed");
         packer.finish()
     }
 
@@ -336,7 +336,8 @@ impl<'a> ObjectRef<'a> {
 
     /// Copies the object without its top-level fields that begin with `_`.
     pub fn without_system_fields(self) -> PackedValue {
-        const TRUSTED: &str = "invariant: a trusted packer has no limits to exceed";
+        const TRUSTED: &str =
+            "invariant: trusted code packs valid field names, and has no limits to exceed";
         let mut packer = Packer::trusted();
         packer.begin_object().expect(TRUSTED);
         for (name, value) in self.iter().filter(|(name, _)| !name.starts_with('_')) {

@@ -1,4 +1,4 @@
-use super::successor_of_prefix;
+use super::{end_of_components, successor_of_prefix};
 
 /// A half-open range of keys: `start` inclusive, `end` exclusive, no `end` = unbounded.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,7 +35,16 @@ impl Interval {
         }
     }
 
-    /// Returns the interval of all keys that start with `prefix`.
+    /// Returns the interval of all keys whose first components are exactly `components` (whole encodings).
+    pub fn of_components(components: Vec<u8>) -> Self {
+        let end = end_of_components(&components);
+        Self {
+            start: components,
+            end: Some(end),
+        }
+    }
+
+    /// Returns the interval of all byte strings that start with `prefix`; see also [`Interval::of_components`].
     pub fn prefix(prefix: Vec<u8>) -> Self {
         let end = successor_of_prefix(&prefix);
         Self { start: prefix, end }

@@ -43,7 +43,9 @@ shared.pipe = (source, target, { preventClose, preventAbort, preventCancel }, si
       finish(true, failure);
       return;
     }
-    finish(failed, error);
+    // The last writes may have failed after the source was at its end.
+    const broken = !failed && (target.state === "erroring" || target.state === "errored");
+    finish(failed || broken, broken ? target.storedError : error);
   };
   const onAbort = () => {
     const { reason } = signal;

@@ -5,6 +5,24 @@ const { deferred, markHandled, Queue, promiseCall } = shared;
 const secret = Symbol("internal");
 const writable = (shared.writable = { __proto__: null });
 
+/** A promise with levers that remembers whether it was settled. */
+function lever() {
+  const { promise, resolve, reject } = deferred();
+  const made = {
+    promise,
+    settled: false,
+    resolve: (value) => {
+      made.settled = true;
+      resolve(value);
+    },
+    reject: (error) => {
+      made.settled = true;
+      reject(error);
+    },
+  };
+  return made;
+}
+
 /** Marks the end in a controller's queue. */
 const CLOSE = Symbol("close");
 
@@ -101,7 +119,7 @@ class Core {
   startErroring(reason) {
     this.state = "erroring";
     this.storedError = reason;
-    if (this.writer !== undefined) rejectReady(this.writer, reason);
+    if (this.writer !== undefined) rejectAnew(this.writer, "ready", reason);
     if (this.inFlightWrite === undefined && this.inFlightClose === undefined && this.started) this.#finishErroring();
   }
   #clearSink() {
@@ -110,7 +128,7 @@ class Core {
   }
   #setBackpressure(backpressure) {
     if (this.writer !== undefined && backpressure !== this.backpressure) {
-      if (backpressure) this.writer.ready = deferred();
+      if (backpressure) this.writer.ready = lever();
       else this.writer.ready.resolve(undefined);
     }
     this.backpressure = backpressure;
@@ -205,21 +223,17 @@ class Core {
   }
 }
 
-/** Rejects a lever that may be settled already; then the promise is a new one. */
-function rejectAnew(writer, name, settled, error) {
-  if (settled) writer[name] = deferred();
+/** Rejects one of a writer's promises; one that is settled already makes place for a new one. */
+function rejectAnew(writer, name, error) {
+  if (writer[name].settled) writer[name] = lever();
   writer[name].reject(error);
   markHandled(writer[name].promise);
-}
-
-function rejectReady(writer, error) {
-  rejectAnew(writer, "ready", !writer.core.backpressure || writer.core.isClosing, error);
 }
 
 /** Locks a stream to a new writer core: { core, closed, ready }. */
 writable.acquire = (core) => {
   if (core.writer !== undefined) throw new TypeError("This stream has already been locked for exclusive writing by another writer");
-  const writer = { core, closed: deferred(), ready: deferred() };
+  const writer = { core, closed: lever(), ready: lever() };
   core.writer = writer;
   if (core.state === "writable") {
     if (core.isClosing || !core.backpressure) writer.ready.resolve(undefined);
@@ -241,8 +255,8 @@ writable.release = (writer) => {
   const { core } = writer;
   if (core === undefined) return;
   const error = released();
-  rejectAnew(writer, "ready", core.state !== "writable" || !core.backpressure || core.isClosing, error);
-  rejectAnew(writer, "closed", core.state === "closed" || core.state === "errored", error);
+  rejectAnew(writer, "ready", error);
+  rejectAnew(writer, "closed", error);
   core.writer = undefined;
   writer.core = undefined;
 };

@@ -13,10 +13,17 @@ fn main() -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let call: Value = serde_json::from_str(&line?)?;
-        let args: Vec<OpValue> = call["args"].as_array().into_iter().flatten().map(read).collect();
+        let args: Vec<OpValue> = call["args"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(read)
+            .collect();
         let reply = match ops::dispatch(call["name"].as_str().unwrap_or_default(), &args) {
             Ok(value) => json!({ "ok": write(value) }),
-            Err(error) => json!({ "class": error.class.name(), "name": error.name, "message": error.message }),
+            Err(error) => {
+                json!({ "class": error.class.name(), "name": error.name, "message": error.message })
+            }
         };
         writeln!(out, "{reply}")?;
         out.flush()?;

@@ -58,12 +58,20 @@ pub struct OpError {
 impl OpError {
     /// Builds a plain `TypeError`.
     pub fn type_error(message: impl Into<String>) -> Self {
-        Self { class: ErrorClass::TypeError, name: None, message: message.into() }
+        Self {
+            class: ErrorClass::TypeError,
+            name: None,
+            message: message.into(),
+        }
     }
 
     /// Builds a `DOMException` of the given name.
     pub fn dom(name: &str, message: impl Into<String>) -> Self {
-        Self { class: ErrorClass::DomException, name: Some(name.to_owned()), message: message.into() }
+        Self {
+            class: ErrorClass::DomException,
+            name: Some(name.to_owned()),
+            message: message.into(),
+        }
     }
 }
 
@@ -145,14 +153,18 @@ mod tests {
     fn operations_are_sorted_for_the_search() {
         assert!(OPERATIONS.is_sorted_by(|a, b| a.0 < b.0));
         for name in names() {
-            let unknown = dispatch(name, &[]) == Err(OpError::type_error(format!("Unknown operation {name}")));
+            let unknown = dispatch(name, &[])
+                == Err(OpError::type_error(format!("Unknown operation {name}")));
             assert!(!unknown, "{name}");
         }
     }
 
     #[test]
     fn unknown_operation_and_wrong_arguments_are_type_errors() {
-        assert_eq!(dispatch("no.such", &[]), Err(OpError::type_error("Unknown operation no.such")));
+        assert_eq!(
+            dispatch("no.such", &[]),
+            Err(OpError::type_error("Unknown operation no.such"))
+        );
         assert_eq!(
             dispatch("text.encode", &[OpValue::Null]),
             Err(OpError::type_error("operation argument 0 must be a string"))

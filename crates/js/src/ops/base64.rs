@@ -17,10 +17,17 @@ const FORGIVING: GeneralPurpose = GeneralPurpose::new(
 
 /// `(text) -> bytes`, or null when the text is not base64.
 pub(super) fn decode(args: &[OpValue]) -> Result<OpValue, OpError> {
-    let mut digits: Vec<u8> =
-        string(args, 0)?.bytes().filter(|b| !matches!(b, b'\t' | b'\n' | 0x0C | b'\r' | b' ')).collect();
+    let mut digits: Vec<u8> = string(args, 0)?
+        .bytes()
+        .filter(|b| !matches!(b, b'\t' | b'\n' | 0x0C | b'\r' | b' '))
+        .collect();
     if digits.len() % 4 == 0 {
-        let padding = digits.iter().rev().take(2).take_while(|b| **b == b'=').count();
+        let padding = digits
+            .iter()
+            .rev()
+            .take(2)
+            .take_while(|b| **b == b'=')
+            .count();
         digits.truncate(digits.len() - padding);
     }
     Ok(match FORGIVING.decode(&digits) {
@@ -40,7 +47,11 @@ mod tests {
 
     fn check(text: &str, expected: Option<&[u8]>) {
         let expected = expected.map_or(OpValue::Null, |bytes| OpValue::Bytes(bytes.to_vec()));
-        assert_eq!(decode(&[OpValue::String(text.to_owned())]), Ok(expected), "{text:?}");
+        assert_eq!(
+            decode(&[OpValue::String(text.to_owned())]),
+            Ok(expected),
+            "{text:?}"
+        );
     }
 
     #[test]

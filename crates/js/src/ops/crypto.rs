@@ -22,10 +22,22 @@ pub(super) fn digest(args: &[OpValue]) -> Result<OpValue, OpError> {
 pub(super) fn hmac_sign(args: &[OpValue]) -> Result<OpValue, OpError> {
     let (key, data) = (bytes(args, 1)?, bytes(args, 2)?);
     Ok(OpValue::Bytes(match string(args, 0)? {
-        "SHA-1" => keyed::<Hmac<Sha1>>(key, data).finalize().into_bytes().to_vec(),
-        "SHA-256" => keyed::<Hmac<Sha256>>(key, data).finalize().into_bytes().to_vec(),
-        "SHA-384" => keyed::<Hmac<Sha384>>(key, data).finalize().into_bytes().to_vec(),
-        "SHA-512" => keyed::<Hmac<Sha512>>(key, data).finalize().into_bytes().to_vec(),
+        "SHA-1" => keyed::<Hmac<Sha1>>(key, data)
+            .finalize()
+            .into_bytes()
+            .to_vec(),
+        "SHA-256" => keyed::<Hmac<Sha256>>(key, data)
+            .finalize()
+            .into_bytes()
+            .to_vec(),
+        "SHA-384" => keyed::<Hmac<Sha384>>(key, data)
+            .finalize()
+            .into_bytes()
+            .to_vec(),
+        "SHA-512" => keyed::<Hmac<Sha512>>(key, data)
+            .finalize()
+            .into_bytes()
+            .to_vec(),
         other => return Err(unknown_hash(other)),
     }))
 }
@@ -34,20 +46,33 @@ pub(super) fn hmac_sign(args: &[OpValue]) -> Result<OpValue, OpError> {
 pub(super) fn hmac_verify(args: &[OpValue]) -> Result<OpValue, OpError> {
     let (key, data, signature) = (bytes(args, 1)?, bytes(args, 2)?, bytes(args, 3)?);
     Ok(OpValue::Bool(match string(args, 0)? {
-        "SHA-1" => keyed::<Hmac<Sha1>>(key, data).verify_slice(signature).is_ok(),
-        "SHA-256" => keyed::<Hmac<Sha256>>(key, data).verify_slice(signature).is_ok(),
-        "SHA-384" => keyed::<Hmac<Sha384>>(key, data).verify_slice(signature).is_ok(),
-        "SHA-512" => keyed::<Hmac<Sha512>>(key, data).verify_slice(signature).is_ok(),
+        "SHA-1" => keyed::<Hmac<Sha1>>(key, data)
+            .verify_slice(signature)
+            .is_ok(),
+        "SHA-256" => keyed::<Hmac<Sha256>>(key, data)
+            .verify_slice(signature)
+            .is_ok(),
+        "SHA-384" => keyed::<Hmac<Sha384>>(key, data)
+            .verify_slice(signature)
+            .is_ok(),
+        "SHA-512" => keyed::<Hmac<Sha512>>(key, data)
+            .verify_slice(signature)
+            .is_ok(),
         other => return Err(unknown_hash(other)),
     }))
 }
 
 fn keyed<M: Mac + hmac::digest::KeyInit>(key: &[u8], data: &[u8]) -> M {
-    <M as Mac>::new_from_slice(key).expect("invariant: HMAC takes keys of every length").chain_update(data)
+    <M as Mac>::new_from_slice(key)
+        .expect("invariant: HMAC takes keys of every length")
+        .chain_update(data)
 }
 
 fn unknown_hash(name: &str) -> OpError {
-    OpError::dom("NotSupportedError", format!("Unrecognized or invalid algorithm {name}"))
+    OpError::dom(
+        "NotSupportedError",
+        format!("Unrecognized or invalid algorithm {name}"),
+    )
 }
 
 #[cfg(test)]
@@ -68,12 +93,18 @@ mod tests {
     #[test]
     fn digests_equal_the_published_vectors() {
         let abc = OpValue::Bytes(b"abc".to_vec());
-        assert_eq!(hex(digest(&[text("SHA-1"), abc.clone()])), "a9993e364706816aba3e25717850c26c9cd0d89d");
+        assert_eq!(
+            hex(digest(&[text("SHA-1"), abc.clone()])),
+            "a9993e364706816aba3e25717850c26c9cd0d89d"
+        );
         assert_eq!(
             hex(digest(&[text("SHA-256"), abc.clone()])),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
-        assert_eq!(digest(&[text("MD5"), abc]).map_err(|e| e.name), Err(Some("NotSupportedError".to_owned())));
+        assert_eq!(
+            digest(&[text("MD5"), abc]).map_err(|e| e.name),
+            Err(Some("NotSupportedError".to_owned()))
+        );
     }
 
     #[test]
@@ -85,9 +116,16 @@ mod tests {
             hex(signature.clone()),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
-        let Ok(OpValue::Bytes(mut signature)) = signature else { panic!("checked above") };
+        let Ok(OpValue::Bytes(mut signature)) = signature else {
+            panic!("checked above")
+        };
         let verify = |signature: &[u8]| {
-            hmac_verify(&[text("SHA-256"), key.clone(), data.clone(), OpValue::Bytes(signature.to_vec())])
+            hmac_verify(&[
+                text("SHA-256"),
+                key.clone(),
+                data.clone(),
+                OpValue::Bytes(signature.to_vec()),
+            ])
         };
         assert_eq!(verify(&signature), Ok(OpValue::Bool(true)));
         signature[0] ^= 1;

@@ -24,9 +24,16 @@ fn parse_parts(body: &[u8], delimiter: &[u8]) -> Option<Vec<OpValue>> {
             return Some(parts);
         }
         // Spaces may pad the delimiter's line.
-        let padding = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+        let padding = rest
+            .iter()
+            .take_while(|b| matches!(b, b' ' | b'\t'))
+            .count();
         let rest = rest[padding..].strip_prefix(b"\r\n")?;
-        let head_len = if rest.starts_with(b"\r\n") { 0 } else { find(rest, b"\r\n\r\n")? + 2 };
+        let head_len = if rest.starts_with(b"\r\n") {
+            0
+        } else {
+            find(rest, b"\r\n\r\n")? + 2
+        };
         let head = Head::parse(&rest[..head_len])?;
         let content = &rest[head_len + 2..];
         let content_len = find(content, &separator)?;
@@ -51,7 +58,10 @@ struct Head {
 impl Head {
     fn parse(lines: &[u8]) -> Option<Self> {
         let (mut name, mut filename, mut content_type) = (None, None, None);
-        for line in String::from_utf8_lossy(lines).split("\r\n").filter(|line| !line.is_empty()) {
+        for line in String::from_utf8_lossy(lines)
+            .split("\r\n")
+            .filter(|line| !line.is_empty())
+        {
             let (header, value) = line.split_once(':')?;
             let value = value.trim();
             if header.eq_ignore_ascii_case("content-type") {
@@ -62,7 +72,11 @@ impl Head {
                 filename = parameter(parameters, "filename");
             }
         }
-        Some(Self { name: name?, filename, content_type })
+        Some(Self {
+            name: name?,
+            filename,
+            content_type,
+        })
     }
 }
 
@@ -77,7 +91,12 @@ fn parameter(parameters: &str, key: &str) -> Option<String> {
             None => after.split_at(after.find(';').unwrap_or(after.len())),
         };
         if found.trim().eq_ignore_ascii_case(key) {
-            return Some(value.replace("%0A", "\n").replace("%0D", "\r").replace("%22", "\""));
+            return Some(
+                value
+                    .replace("%0A", "\n")
+                    .replace("%0D", "\r")
+                    .replace("%22", "\""),
+            );
         }
         rest = after;
     }
@@ -102,7 +121,11 @@ mod tests {
     use super::*;
 
     fn run(body: &[u8]) -> OpValue {
-        parse(&[OpValue::Bytes(body.to_vec()), OpValue::String("B".to_owned())]).expect("arguments are right")
+        parse(&[
+            OpValue::Bytes(body.to_vec()),
+            OpValue::String("B".to_owned()),
+        ])
+        .expect("arguments are right")
     }
 
     fn text(text: &str) -> OpValue {
@@ -132,7 +155,12 @@ mod tests {
         let no_name = b"--B\r\nContent-Disposition: form-data\r\n\r\n1\r\n--B--";
         let unfinished = b"--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n";
         for body in [&b""[..], b"--B", b"--B\r\n", no_name, unfinished] {
-            assert_eq!(run(body), OpValue::Null, "{}", String::from_utf8_lossy(body));
+            assert_eq!(
+                run(body),
+                OpValue::Null,
+                "{}",
+                String::from_utf8_lossy(body)
+            );
         }
     }
 

@@ -11,10 +11,12 @@ pub(super) fn encode(args: &[OpValue]) -> Result<OpValue, OpError> {
 
 /// `(label) -> canonical lower-case name`, or null for an unknown label.
 pub(super) fn label(args: &[OpValue]) -> Result<OpValue, OpError> {
-    Ok(match Encoding::for_label_no_replacement(string(args, 0)?.as_bytes()) {
-        Some(encoding) => OpValue::String(encoding.name().to_ascii_lowercase()),
-        None => OpValue::Null,
-    })
+    Ok(
+        match Encoding::for_label_no_replacement(string(args, 0)?.as_bytes()) {
+            Some(encoding) => OpValue::String(encoding.name().to_ascii_lowercase()),
+            None => OpValue::Null,
+        },
+    )
 }
 
 /// `(name, bytes, fatal, more) -> [text, rest]`.
@@ -27,18 +29,34 @@ pub(super) fn decode(args: &[OpValue]) -> Result<OpValue, OpError> {
         .ok_or_else(|| OpError::type_error(format!("Unknown encoding {name}")))?;
     let input = bytes(args, 1)?;
     let fatal = flag(args, 2)?;
-    let complete = if flag(args, 3)? { complete_len(encoding, input) } else { input.len() };
+    let complete = if flag(args, 3)? {
+        complete_len(encoding, input)
+    } else {
+        input.len()
+    };
     let (now, rest) = input.split_at(complete);
-    let text = if fatal { decode_strictly(encoding, now)? } else { decode_with_replacement(encoding, now) };
-    Ok(OpValue::List(vec![OpValue::String(text), OpValue::Bytes(rest.to_vec())]))
+    let text = if fatal {
+        decode_strictly(encoding, now)?
+    } else {
+        decode_with_replacement(encoding, now)
+    };
+    Ok(OpValue::List(vec![
+        OpValue::String(text),
+        OpValue::Bytes(rest.to_vec()),
+    ]))
 }
 
 fn decode_with_replacement(encoding: &'static Encoding, input: &[u8]) -> String {
     let mut decoder = encoding.new_decoder_without_bom_handling();
-    let capacity = decoder.max_utf8_buffer_length(input.len()).expect("invariant: input fits the heap limit");
+    let capacity = decoder
+        .max_utf8_buffer_length(input.len())
+        .expect("invariant: input fits the heap limit");
     let mut text = String::with_capacity(capacity);
     let (result, _, _) = decoder.decode_to_string(input, &mut text, true);
-    assert!(result == CoderResult::InputEmpty, "the buffer has the worst-case size");
+    assert!(
+        result == CoderResult::InputEmpty,
+        "the buffer has the worst-case size"
+    );
     text.shrink_to_fit();
     text
 }
@@ -75,7 +93,11 @@ fn complete_utf8_len(input: &[u8]) -> usize {
         let tail = &input[input.len() - back..];
         if tail[0] & 0xC0 != 0x80 {
             let incomplete = matches!(std::str::from_utf8(tail), Err(e) if e.valid_up_to() == 0 && e.error_len().is_none());
-            return if incomplete { input.len() - back } else { input.len() };
+            return if incomplete {
+                input.len() - back
+            } else {
+                input.len()
+            };
         }
     }
     input.len()
@@ -84,7 +106,11 @@ fn complete_utf8_len(input: &[u8]) -> usize {
 fn complete_utf16_len(input: &[u8], big_endian: bool) -> usize {
     let even = input.len() & !1;
     if even >= 2 {
-        let high_byte = if big_endian { input[even - 2] } else { input[even - 1] };
+        let high_byte = if big_endian {
+            input[even - 2]
+        } else {
+            input[even - 1]
+        };
         if (0xD8..0xDC).contains(&high_byte) {
             return even - 2;
         }
@@ -98,30 +124,51 @@ mod tests {
 
     use super::*;
 
-    fn run(name: &str, input: &[u8], fatal: bool, more: bool) -> Result<(String, Vec<u8>), OpError> {
+    fn run(
+        name: &str,
+        input: &[u8],
+        fatal: bool,
+        more: bool,
+    ) -> Result<(String, Vec<u8>), OpError> {
         let args = [
             OpValue::String(name.to_owned()),
             OpValue::Bytes(input.to_vec()),
             OpValue::Bool(fatal),
             OpValue::Bool(more),
         ];
-        let OpValue::List(parts) = decode(&args)? else { panic!("not a list") };
-        let [OpValue::String(text), OpValue::Bytes(rest)] = &parts[..] else { panic!("not a pair") };
+        let OpValue::List(parts) = decode(&args)? else {
+            panic!("not a list")
+        };
+        let [OpValue::String(text), OpValue::Bytes(rest)] = &parts[..] else {
+            panic!("not a pair")
+        };
         Ok((text.clone(), rest.clone()))
     }
 
     #[test]
     fn invalid_bytes_are_replaced_or_refused() {
-        assert_eq!(run("utf-8", b"a\xFFb\xE2\x82", false, false), Ok(("a\u{FFFD}b\u{FFFD}".to_owned(), vec![])));
+        assert_eq!(
+            run("utf-8", b"a\xFFb\xE2\x82", false, false),
+            Ok(("a\u{FFFD}b\u{FFFD}".to_owned(), vec![]))
+        );
         let error = run("utf-8", b"a\xFF", true, false);
-        assert_eq!(error, Err(OpError::type_error("The encoded data was not valid.")));
-        assert_eq!(run("windows-1252", b"\x80", true, false), Ok(("€".to_owned(), vec![])));
+        assert_eq!(
+            error,
+            Err(OpError::type_error("The encoded data was not valid."))
+        );
+        assert_eq!(
+            run("windows-1252", b"\x80", true, false),
+            Ok(("€".to_owned(), vec![]))
+        );
     }
 
     #[test]
     fn labels_are_the_standard_ones() {
         let label = |text: &str| label(&[OpValue::String(text.to_owned())]);
-        assert_eq!(label(" Latin1 "), Ok(OpValue::String("windows-1252".to_owned())));
+        assert_eq!(
+            label(" Latin1 "),
+            Ok(OpValue::String("windows-1252".to_owned()))
+        );
         assert_eq!(label("unicode"), Ok(OpValue::String("utf-16le".to_owned())));
         assert_eq!(label("replacement"), Ok(OpValue::Null));
         assert_eq!(label("utf-7"), Ok(OpValue::Null));

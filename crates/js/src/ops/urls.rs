@@ -46,7 +46,11 @@ pub(super) fn set(args: &[OpValue]) -> Result<OpValue, OpError> {
             quirks::set_hash(&mut url, value);
             Ok(())
         }
-        other => return Err(OpError::type_error(format!("Unknown URL component {other}"))),
+        other => {
+            return Err(OpError::type_error(format!(
+                "Unknown URL component {other}"
+            )));
+        }
     };
     Ok(components(&url))
 }
@@ -67,7 +71,12 @@ fn components(url: &Url) -> OpValue {
         quirks::search(url),
         quirks::hash(url),
     ];
-    OpValue::List(parts.into_iter().map(|part| OpValue::String(part.to_owned())).collect())
+    OpValue::List(
+        parts
+            .into_iter()
+            .map(|part| OpValue::String(part.to_owned()))
+            .collect(),
+    )
 }
 
 /// `(text) -> [name, value, name, value, …]`
@@ -122,11 +131,22 @@ mod tests {
 
     #[test]
     fn setters_ignore_what_does_not_fit() {
-        let set = |name: &str, value: &str| href(set(&[text("https://a.example/x"), text(name), text(value)]));
-        assert_eq!(set("port", "8080").as_deref(), Some("https://a.example:8080/x"));
+        let set = |name: &str, value: &str| {
+            href(set(&[text("https://a.example/x"), text(name), text(value)]))
+        };
+        assert_eq!(
+            set("port", "8080").as_deref(),
+            Some("https://a.example:8080/x")
+        );
         assert_eq!(set("port", "x").as_deref(), Some("https://a.example/x"));
-        assert_eq!(set("protocol", "mailto").as_deref(), Some("https://a.example/x"));
-        assert_eq!(set("search", "a b").as_deref(), Some("https://a.example/x?a%20b"));
+        assert_eq!(
+            set("protocol", "mailto").as_deref(),
+            Some("https://a.example/x")
+        );
+        assert_eq!(
+            set("search", "a b").as_deref(),
+            Some("https://a.example/x?a%20b")
+        );
         assert_eq!(set("href", "nope"), None);
     }
 

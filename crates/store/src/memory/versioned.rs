@@ -62,7 +62,11 @@ impl<K: Ord + Clone, V> Versioned<K, V> {
 
     /// Drops what no snapshot at `oldest` or later can see.
     pub(super) fn sweep(&mut self, oldest: Sequence) {
-        while let Some((since, key)) = self.superseded.pop_front_if(|(since, _)| *since <= oldest) {
+        while let Some((since, key)) = self.superseded.pop_front() {
+            if since > oldest {
+                self.superseded.push_front((since, key));
+                break;
+            }
             let Some(chain) = self.chains.get_mut(&key) else {
                 continue;
             };

@@ -8,7 +8,8 @@
 //! (the view into them). [`json`] and [`keys`] are the two encodings built on the view.
 //!
 //! Invariants:
-//! * A [`PackedValue`] always holds well-formed canonical bytes; whoever makes one has checked them.
+//! * A [`PackedValue`] always holds well-formed canonical bytes; whoever makes one has checked them, or vouches for
+//!   having stored them so.
 //! * Lexicographic order of [`keys`] bytes, `Ord` of [`Value`] and `Ord` of [`ValueRef`] are one and the same order.
 //! * Nothing read from outside is nested deeper than [`limits::NESTING_MAX`], and no packed value deeper than
 //!   [`limits::PACKED_NESTING_MAX`], so recursion over values is bounded.

@@ -139,16 +139,36 @@ fn write_string(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len() + 2);
     out.push(b'"');
     let mut rest = text;
-    while let Some(position) = rest
-        .iter()
-        .position(|byte| NEEDS_ESCAPE[usize::from(*byte)])
-    {
+    while let Some(position) = find_escape(rest) {
         out.extend_from_slice(&rest[..position]);
         write_escape(rest[position], out);
         rest = &rest[position + 1..];
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// Finds the first byte that cannot stand in a JSON string, looking at eight bytes at a time.
+fn find_escape(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH_BITS: u64 = 0x80 * ONES;
+    let (words, tail) = text.as_chunks::<8>();
+    for (position, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word;
+        let control = word.wrapping_sub(0x20 * ONES) & !word;
+        let quote = zero_bytes(word ^ (ONES * b'"' as u64));
+        let backslash = zero_bytes(word ^ (ONES * b'\\' as u64));
+        // A borrow can only make a later byte look like a hit, so the first one is exact.
+        let hits = (control | quote | backslash) & HIGH_BITS;
+        if hits != 0 {
+            return Some(position * 8 + hits.trailing_zeros() as usize / 8);
+        }
+    }
+    let found = tail
+        .iter()
+        .position(|byte| NEEDS_ESCAPE[usize::from(*byte)])?;
+    Some(words.len() * 8 + found)
 }
 
 fn write_escape(byte: u8, out: &mut Vec<u8>) {

@@ -78,7 +78,7 @@ pub fn strings() -> impl Strategy<Value = String> {
         '\u{10ffff}',
     ];
     prop_oneof![
-        4 => prop::collection::vec(prop::sample::select(alphabet), 0..5).prop_map(String::from_iter),
+        4 => prop::collection::vec(prop::sample::select(alphabet), 0..12).prop_map(String::from_iter),
         1 => any::<String>(),
     ]
 }

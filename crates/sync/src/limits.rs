@@ -35,6 +35,8 @@ pub const RESPONSE_BYTES_WAITING_MAX: usize = 64 << 20;
 pub const TRANSITION_CHUNK_BYTES: usize = 5_000_000;
 /// An error message is cut at this many bytes.
 pub const ERROR_MESSAGE_BYTES_MAX: usize = 65_536;
+/// The text of a `FatalError` about a message is cut at this many bytes.
+pub const FATAL_ERROR_BYTES_MAX: usize = 1024;
 /// The reason of a close frame is cut at this many bytes (RFC 6455).
 pub const CLOSE_REASON_BYTES_MAX: usize = 123;
 /// Longest piece of client text quoted in an error message.

@@ -8,7 +8,8 @@ use crate::{
     close::{self, Close},
     effect::{ActionOutcome, Effect, MutationOutcome, UpdateResult, VerifiedIdentity},
     frame::{Frame, FrameKind},
-    limits::TRANSITION_CHUNK_BYTES,
+    json_text,
+    limits::{FATAL_ERROR_BYTES_MAX, TRANSITION_CHUNK_BYTES},
     messages::{self, RequestId, StateVersion},
     now::Now,
 };
@@ -70,7 +71,8 @@ impl<I> SessionConfig<I> {
 /// its author before the mutation's response: the optimistic update would flicker on top of the real
 /// result. So while a mutation of this connection runs, no update is started and no computed one is
 /// sent, but for at most 100 ms from its start, and again for at most 100 ms from the moment the
-/// runner reports that it is about to commit ([`Session::mutation_committing`]). When a mutation
+/// runner reports that it is about to commit ([`Session::mutation_committing`]). A computed update at
+/// a timestamp that was committed before the mutation started is sent at once. When a mutation
 /// ends, its response goes out first, then the update that was held, then the next update starts,
 /// and only then the next mutation. So neither a slow mutation nor a stream of quick ones can starve
 /// live queries; only a slow mutation whose runner does not report the commit can still flicker.
@@ -338,6 +340,8 @@ impl<I: Clone> Session<I> {
         if self.is_closed {
             return;
         }
+        // A parser's text may quote what the client sent, whatever its size.
+        let error = json_text::prefix(error, FATAL_ERROR_BYTES_MAX);
         out.push(Effect::Send(messages::fatal_error(error)));
         self.close(Close::silent(error), out);
     }

@@ -93,6 +93,8 @@ impl fmt::Debug for AuthToken {
 pub enum ProtocolError {
     #[error("Received Invalid JSON on websocket: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("Received Invalid JSON on websocket: not an object")]
+    NotAnObject,
     #[error("Received Invalid JSON on websocket: unknown message type `{0}`")]
     UnknownType(String),
     #[error("Received Invalid JSON on websocket: {field} is not a base64 encoded timestamp")]
@@ -106,6 +108,10 @@ pub enum ProtocolError {
 impl ClientMessage {
     /// Parses one text frame. Unknown fields are ignored, the order of keys is free.
     pub fn parse(text: &str) -> Result<Self, ProtocolError> {
+        // Serde reads structs from arrays too; messages are objects.
+        if !text.trim_start().starts_with('{') {
+            return Err(ProtocolError::NotAnObject);
+        }
         let Tag { kind } = serde_json::from_str(text)?;
         match kind.as_ref() {
             "Connect" => Self::parse_connect(text),
@@ -177,6 +183,9 @@ impl ClientMessage {
 /// The tag is read first, then the text again as the type it names: raw JSON fields cannot live
 /// inside serde's own tagged enums.
 fn parse_modification(text: &RawValue) -> Result<Modification, ProtocolError> {
+    if !text.get().starts_with('{') {
+        return Err(ProtocolError::NotAnObject);
+    }
     let Tag { kind } = serde_json::from_str(text.get())?;
     match kind.as_ref() {
         "Add" => {

@@ -3,6 +3,8 @@ use std::{
     time::Duration,
 };
 
+use hull_value::Timestamp;
+
 use crate::{
     effect::{Completed, FunctionRequest},
     limits::{
@@ -32,6 +34,8 @@ struct RunningMutation {
     request_id: RequestId,
     started: Duration,
     hold_until: Duration,
+    /// Known to be committed before the mutation started: it commits later than this.
+    started_after: Timestamp,
 }
 
 impl<I> Requests<I> {
@@ -70,7 +74,11 @@ impl<I> Requests<I> {
     }
 
     /// Takes the next mutation to run, unless one is running.
-    pub(super) fn start_next(&mut self, now: Now) -> Option<FunctionRequest<I>> {
+    pub(super) fn start_next(
+        &mut self,
+        started_after: Timestamp,
+        now: Now,
+    ) -> Option<FunctionRequest<I>> {
         if self.running.is_some() || !matches!(self.queue.front(), Some(QueuedMutation::Run(_))) {
             return None;
         }
@@ -83,6 +91,7 @@ impl<I> Requests<I> {
             request_id: request.request_id,
             started: now.elapsed,
             hold_until: now.elapsed + MUTATION_HOLD_MAX,
+            started_after,
         });
         Some(request)
     }
@@ -112,6 +121,16 @@ impl<I> Requests<I> {
     pub(super) fn hold_until(&self, now: Now) -> Option<Duration> {
         let hold_until = self.running.as_ref()?.hold_until;
         (now.elapsed < hold_until).then_some(hold_until)
+    }
+
+    /// Whether a transition at `ts` cannot show the writes of the running mutation, or need not wait
+    /// for it any longer.
+    pub(super) fn lets_pass(&self, ts: Timestamp, now: Now) -> bool {
+        let is_before = self
+            .running
+            .as_ref()
+            .is_some_and(|running| ts <= running.started_after);
+        is_before || self.hold_until(now).is_none()
     }
 
     /// Returns when the running mutation has taken too long.

@@ -18,7 +18,8 @@ impl<I: Clone> Session<I> {
         if self.is_closed || !self.outbox.takes_mutation() {
             return;
         }
-        if let Some(request) = self.requests.start_next(now) {
+        let started_after = self.updates.last_commit().max(self.current.ts);
+        if let Some(request) = self.requests.start_next(started_after, now) {
             out.push(Effect::StartMutation(request));
         }
     }

@@ -26,6 +26,8 @@ pub(super) struct Updates {
     is_dirty: bool,
     /// A response was sent: a transition at or past this timestamp has to follow.
     owed: Option<Timestamp>,
+    /// Highest commit timestamp among the responses sent.
+    last_commit: Timestamp,
     /// Some queries were left out; try again at this time.
     retry_at: Option<Duration>,
     in_flight: Option<InFlight>,
@@ -49,6 +51,15 @@ impl Updates {
 
     pub(super) fn owe(&mut self, ts: Timestamp) {
         self.owed = self.owed.max(Some(ts));
+        self.last_commit = self.last_commit.max(ts);
+    }
+
+    pub(super) fn last_commit(&self) -> Timestamp {
+        self.last_commit
+    }
+
+    fn computed_ts(&self) -> Option<Timestamp> {
+        Some(self.in_flight.as_ref()?.computed.as_ref()?.ts)
     }
 
     pub(super) fn retry_at(&self) -> Option<Duration> {
@@ -69,18 +80,21 @@ impl Updates {
 impl<I: Clone> Session<I> {
     /// Sends the computed update and starts the next one, as far as both may happen now.
     pub(super) fn advance_update(&mut self, now: Now, out: &mut Vec<Effect<I>>) {
-        if self.is_closed || self.connected.is_none() || self.requests.hold_until(now).is_some() {
+        if self.is_closed || self.connected.is_none() {
             return;
         }
-        let is_computed = self
-            .updates
-            .in_flight
-            .as_ref()
-            .is_some_and(|update| update.computed.is_some());
-        if is_computed && let Some(update) = self.updates.in_flight.take() {
+        let computed_ts = self.updates.computed_ts();
+        if computed_ts.is_some_and(|ts| self.requests.lets_pass(ts, now))
+            && let Some(update) = self.updates.in_flight.take()
+        {
             self.finish_update(update, now, out);
         }
-        if !self.is_closed && self.update_may_start(now) && self.require_standing(now, out) {
+        let is_held = self.requests.hold_until(now).is_some();
+        if !self.is_closed
+            && !is_held
+            && self.update_may_start(now)
+            && self.require_standing(now, out)
+        {
             self.start_update(out);
         }
     }

@@ -152,8 +152,10 @@ fn anything_else_is_refused() {
         );
         assert!(error.contains(reason), "{error}");
     }
-    refuse("", "EOF");
-    refuse("[]", "type");
+    refuse("", "not an object");
+    refuse("{", "EOF");
+    refuse("{}", "type");
+    refuse(r#"["Event"]"#, "not an object");
     refuse(
         r#"{"type":"Subscribe"}"#,
         "unknown message type `Subscribe`",

@@ -10,22 +10,31 @@ import { Wire } from "./wire.js";
 const SHOWN_LOG_LINES = 60;
 
 /**
- * One server and one pushed app for a whole test file.
+ * One server and one pushed app for a whole test file. `prepare` and `dispose`
+ * run after the server has started and before it stops.
  *
  *     const t = harness("basic");
  *     t.check("inserts are seen", async () => { … t.client() … });
  */
-export function harness(app = "basic", { push = true } = {}) {
+export function harness(app = "basic", { push = true, prepare, dispose } = {}) {
   const context = new Harness(app);
+  // One hook, as hooks at the top of a file do not wait for each other.
   before(async () => {
     await context.showingLogs(async () => {
       context.hull = await Hull.start();
       context.project = new Project(app, context.hull);
       if (push) await context.project.deploy();
+      await prepare?.(context);
     });
-  }, { timeout: 120_000 });
+  }, { timeout: 300_000 });
   after(async () => {
-    if (context.hull) await context.showingLogs(() => context.hull.stop());
+    await dispose?.(context);
+    if (!context.hull) return;
+    try {
+      await context.showingLogs(() => context.hull.stop());
+    } finally {
+      await context.hull.kill();
+    }
   }, { timeout: 30_000 });
   return context;
 }
@@ -33,12 +42,15 @@ export function harness(app = "basic", { push = true } = {}) {
 class Harness {
   #opened = [];
 
+  /** Processes beside the server whose output matters when a test fails. */
+  beside = [];
+
   constructor(app) {
     this.app = app;
   }
 
   /** A test with a hard limit that prints the server's log when it fails. */
-  check(name, body, { timeoutMs = 60_000 } = {}) {
+  check(name, body, { timeoutMs = 120_000 } = {}) {
     test(name, { timeout: timeoutMs + 10_000 }, async () => {
       await this.showingLogs(async () => {
         try {
@@ -54,10 +66,15 @@ class Harness {
     try {
       return await body();
     } catch (error) {
-      const log = this.hull?.log.split("\n").slice(-SHOWN_LOG_LINES).join("\n");
-      console.error(`--- server log ---\n${log ?? "(no server)"}\n--- end of server log ---`);
+      this.#show("server log", this.hull?.log ?? "(no server)");
+      for (const child of this.beside) this.#show(child.command, child.output);
       throw error;
     }
+  }
+
+  #show(title, text) {
+    const lines = text.split("\n").slice(-SHOWN_LOG_LINES).join("\n");
+    console.error(`--- ${title} ---\n${lines}\n--- end of ${title} ---`);
   }
 
   /** An official WebSocket client, closed when the test ends. */

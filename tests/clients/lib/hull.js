@@ -107,8 +107,8 @@ export class Hull {
 
   /** kill -9. */
   async kill() {
-    this.child.kill("SIGKILL");
-    await this.child.exited;
+    this.child?.kill("SIGKILL");
+    await this.child?.exited;
   }
 
   /** Calls an HTTP API route and returns status, headers and body. */

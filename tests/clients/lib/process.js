@@ -74,7 +74,7 @@ export class Child {
   }
 
   /** Waits until the output contains `pattern`, and returns the match. */
-  async printed(pattern, { timeoutMs = 60_000, after = 0 } = {}) {
+  async printed(pattern, { timeoutMs = 120_000, after = 0 } = {}) {
     return await until(
       `${this.command} to print ${pattern}`,
       () => {

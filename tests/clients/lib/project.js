@@ -38,7 +38,7 @@ export class Project {
   }
 
   /** Runs `npx convex ARGS` to its end. */
-  async convex(args, { timeoutMs = 60_000, env } = {}) {
+  async convex(args, { timeoutMs = 120_000, env } = {}) {
     const child = this.start(args, { env });
     try {
       const { code } = await within(`convex ${args.join(" ")}`, timeoutMs, child.exited);

@@ -1,6 +1,4 @@
 import assert from "node:assert/strict";
-import path from "node:path";
-import { after, before } from "node:test";
 
 import { launchBrowser } from "../lib/browser.js";
 import { channels, copyChat, heard, hears, join, say } from "../lib/chat.js";
@@ -9,39 +7,39 @@ import { freePort } from "../lib/ports.js";
 import { Child } from "../lib/process.js";
 import { until } from "../lib/until.js";
 
-const t = harness("basic", { push: false });
-let folder, browser, watcher, web, url;
+const t = harness("basic", { push: false, prepare, dispose });
+let browser, watcher, web, url;
 
-before(async () => {
-  await t.showingLogs(async () => {
-    folder = copyChat();
-    t.project.folder = folder;
-    watcher = t.project.start(["dev", "--tail-logs", "disable"]);
-    await watcher.printed(/Convex functions ready!/);
-    const port = await freePort();
-    const vite = path.join(folder, "node_modules", "vite", "bin", "vite.js");
-    web = new Child(process.execPath, [vite, "--host", "127.0.0.1", "--port", String(port), "--strictPort"], {
-      cwd: folder,
-      env: { PATH: process.env.PATH, HOME: folder, NO_COLOR: "1", VITE_CONVEX_URL: t.hull.url },
-    });
-    url = `http://127.0.0.1:${port}`;
-    await until("the page", async () => (await fetch(url)).ok);
-    browser = await launchBrowser();
+/** The example's functions, pushed and watched by the CLI, and its page. */
+async function prepare() {
+  t.project.folder = copyChat();
+  watcher = t.project.start(["dev", "--tail-logs", "disable"]);
+  t.beside.push(watcher);
+  await watcher.printed(/Convex functions ready!/);
+  const port = await freePort();
+  const vite = t.project.file("node_modules/vite/bin/vite.js");
+  web = new Child(process.execPath, [vite, "--host", "127.0.0.1", "--port", String(port), "--strictPort"], {
+    cwd: t.project.folder,
+    env: { PATH: process.env.PATH, HOME: t.project.folder, NO_COLOR: "1", VITE_CONVEX_URL: t.hull.url },
   });
-}, { timeout: 120_000 });
+  t.beside.push(web);
+  url = `http://127.0.0.1:${port}`;
+  await until("the page", async () => (await fetch(url)).ok);
+  browser = await launchBrowser();
+}
 
-after(async () => {
+async function dispose() {
   await browser?.close();
   for (const child of [web, watcher]) {
     child?.signal("SIGKILL");
     await child?.exited;
   }
-}, { timeout: 30_000 });
+}
 
 /** A page of its own user, that must never be reloaded. */
 async function open(name) {
   const context = await browser.newContext();
-  context.setDefaultTimeout(20_000);
+  context.setDefaultTimeout(30_000);
   t.closing(() => context.close());
   const page = await context.newPage();
   const errors = [];
@@ -70,12 +68,12 @@ t.check("what one page sends the other shows, without a reload", async () => {
 
 t.check("a sent message shows at once, before the server has answered", async () => {
   const { page, check } = await open("Hasty");
-  await t.hull.child.process.kill("SIGSTOP");
+  t.hull.child.kill("SIGSTOP");
   try {
     await say(page, "Optimistic");
     await page.locator("li.message.pending", { hasText: "Optimistic" }).waitFor();
   } finally {
-    await t.hull.child.process.kill("SIGCONT");
+    t.hull.child.kill("SIGCONT");
   }
   await hears(page, "Optimistic");
   await check();
@@ -135,7 +133,7 @@ t.check("an edited function changes the open page, without a reload", async () =
   await until(
     "the channels in reverse order",
     async () => JSON.stringify(await channels(page)) === JSON.stringify([...before].reverse()),
-    { timeoutMs: 30_000, everyMs: 100 },
+    { timeoutMs: 60_000, everyMs: 100 },
   );
   await check();
 });

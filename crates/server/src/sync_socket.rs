@@ -1,0 +1,75 @@
+//! The sync endpoint: one task per connection drives a [`hull_sync::Session`]
+//! over a WebSocket and the deployment.
+
+mod connection;
+mod convert;
+mod event;
+mod invalidation;
+mod subscriptions;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::Response;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use hull_sync::ClientVersion;
+
+use crate::client_version;
+use crate::gateway::{ApiRequest, Gateway};
+use crate::http_error::{Body, HttpError};
+use crate::ws::{self, WebSocket};
+
+use connection::Connection;
+
+/// Answers an upgrade request and leaves the connection to a task of its own.
+pub(crate) fn upgrade(
+    gateway: &Arc<Gateway>,
+    path_version: Option<&str>,
+    mut request: ApiRequest,
+) -> Result<Response<Body>, HttpError> {
+    let headers = &request.head.headers;
+    let client = client_version::detect(headers, path_version)?;
+    let refused = |message: String| HttpError::bad_request("WebSocketUpgradeFailed", message);
+    let response = ws::accept_response(&request.head.method, headers)
+        .map_err(|error| refused(error.to_string()))?;
+    let on_upgrade = request.head.extensions.remove::<OnUpgrade>();
+    let on_upgrade =
+        on_upgrade.ok_or_else(|| refused("Connection is not upgradable".to_owned()))?;
+    tokio::spawn(serve(Arc::clone(gateway), client, on_upgrade));
+    Ok(response)
+}
+
+async fn serve(gateway: Arc<Gateway>, client: ClientVersion, on_upgrade: OnUpgrade) {
+    let guard = gateway.shutdown.guard();
+    let parts = match on_upgrade.await {
+        Ok(upgraded) => upgraded.downcast::<TokioIo<TcpStream>>(),
+        Err(error) => return tracing::debug!("upgrade failed: {error}"),
+    };
+    let parts = match parts {
+        Ok(parts) => parts,
+        Err(_) => return tracing::error!("an upgraded connection is not a plain TCP stream"),
+    };
+    let socket = WebSocket::new(parts.io.into_inner(), parts.read_buf);
+    gateway
+        .metrics
+        .sockets_total
+        .fetch_add(1, Ordering::Relaxed);
+    gateway.metrics.sockets_open.fetch_add(1, Ordering::Relaxed);
+    let open = OpenSocket(&gateway);
+    Connection::new(Arc::clone(&gateway), client, socket, guard)
+        .run()
+        .await;
+    drop(open);
+}
+
+/// Counts an open socket for as long as it lives, whatever ends it.
+struct OpenSocket<'a>(&'a Gateway);
+
+impl Drop for OpenSocket<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.sockets_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

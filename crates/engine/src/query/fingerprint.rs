@@ -192,3 +192,72 @@ impl Hash {
         filters.iter().for_each(|filter| self.filter(filter));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn queries_that_differ_anywhere_differ() {
+        let range = |index: &str, order: &str, range: serde_json::Value| json!({"type": "IndexRange", "indexName": index, "order": order, "range": range});
+        let eq =
+            |field: &str, value: i32| json!([{"type": "Eq", "fieldPath": field, "value": value}]);
+        let scan = |table: &str, order: &str| json!({"type": "FullTableScan", "tableName": table, "order": order});
+        let filter = |operator: &str, field: &str, value: i32| json!({"filter": {operator: [{"$field": field}, {"$literal": value}]}});
+        let queries = [
+            (scan("t", "asc"), json!([])),
+            (scan("t", "desc"), json!([])),
+            (scan("u", "asc"), json!([])),
+            (scan("t", "asc"), json!([{"limit": 1}])),
+            (scan("t", "asc"), json!([{"limit": 2}])),
+            (scan("t", "asc"), json!([filter("$eq", "a", 1)])),
+            (scan("t", "asc"), json!([filter("$eq", "a", 2)])),
+            (scan("t", "asc"), json!([filter("$eq", "b", 1)])),
+            (scan("t", "asc"), json!([filter("$lt", "a", 1)])),
+            (
+                scan("t", "asc"),
+                json!([{"filter": {"$and": [filter("$eq", "a", 1)["filter"]]}}]),
+            ),
+            (
+                scan("t", "asc"),
+                json!([{"filter": {"$or": [filter("$eq", "a", 1)["filter"]]}}]),
+            ),
+            (range("t.i", "asc", json!([])), json!([])),
+            (range("t.i", "desc", json!([])), json!([])),
+            (range("t.j", "asc", json!([])), json!([])),
+            (range("t.i", "asc", eq("a", 1)), json!([])),
+            (range("t.i", "asc", eq("a", 2)), json!([])),
+            (range("t.i", "asc", eq("b", 1)), json!([])),
+            (
+                range(
+                    "t.i",
+                    "asc",
+                    json!([{"type": "Gt", "fieldPath": "a", "value": 1}]),
+                ),
+                json!([]),
+            ),
+            (
+                range(
+                    "t.i",
+                    "asc",
+                    json!([{"type": "Eq", "fieldPath": "a", "value": {"$undefined": null}}]),
+                ),
+                json!([]),
+            ),
+        ];
+        let mut seen = BTreeSet::new();
+        for (source, operators) in queries {
+            let json = json!({"source": source, "operators": operators});
+            let query = Query::parse(&json).unwrap();
+            assert!(seen.insert(of(&query, &[])), "{json}");
+            assert!(
+                seen.insert(of(&query, &[FieldPath::creation_time()])),
+                "fields: {json}"
+            );
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Errors of compiling, building images and running calls.
+
+use std::any::Any;
+use std::fmt;
+use std::time::Duration;
+
+use hull_value::PackedValue;
+
+use crate::stack::Frame;
+
+/// Why JavaScript did not deliver a result.
+#[derive(Debug)]
+pub enum JsError {
+    /// User code threw, or a rule of the runtime ended it as if it had.
+    Thrown(JsException),
+    /// The user-time limit passed.
+    Timeout { limit: Duration },
+    /// The heap limit was hit, whether or not user code caught the exception.
+    OutOfMemory { limit_bytes: usize },
+    /// The promise is pending and nothing is left that could settle it.
+    NeverResolves,
+    /// [`crate::HostError::Abort`], handed back as it was.
+    Aborted(Box<dyn Any + Send>),
+    /// The module does not parse.
+    Compile(JsException),
+    /// A defect of this crate or of the system; never caused by user code.
+    Internal(String),
+}
+
+/// An exception as the caller of a function sees it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JsException {
+    /// For instance `Uncaught Error: boom`; without frames.
+    pub message: String,
+    /// Where it was thrown, innermost first, before source mapping.
+    pub frames: Vec<Frame>,
+    /// The payload of a ConvexError.
+    pub data: Option<PackedValue>,
+    /// Short code of a push-time check, for instance `InvalidSchemaExport`.
+    pub code: Option<String>,
+}
+
+impl JsException {
+    /// An error of the runtime itself, which has no frames.
+    pub(crate) fn of_runtime(message: impl Into<String>) -> Self {
+        JsException { message: message.into(), ..Default::default() }
+    }
+}
+
+impl JsError {
+    pub(crate) fn thrown(message: impl Into<String>) -> Self {
+        JsError::Thrown(JsException::of_runtime(message))
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        JsError::Internal(message.into())
+    }
+
+    /// Copies an error of user code, for handing it out more than once. System
+    /// errors become `Internal`.
+    pub(crate) fn duplicate(&self) -> JsError {
+        match self {
+            JsError::Thrown(exception) => JsError::Thrown(exception.clone()),
+            JsError::Compile(exception) => JsError::Compile(exception.clone()),
+            JsError::Timeout { limit } => JsError::Timeout { limit: *limit },
+            JsError::OutOfMemory { limit_bytes } => JsError::OutOfMemory { limit_bytes: *limit_bytes },
+            JsError::NeverResolves => JsError::NeverResolves,
+            JsError::Aborted(_) => JsError::internal("the host ended the evaluation"),
+            JsError::Internal(message) => JsError::internal(message.clone()),
+        }
+    }
+
+    /// Returns the text for the caller, where there is one: everything but
+    /// system errors.
+    pub fn user_message(&self) -> Option<String> {
+        Some(match self {
+            JsError::Thrown(exception) | JsError::Compile(exception) => exception.message.clone(),
+            JsError::Timeout { limit } => {
+                format!("Function execution timed out (maximum duration: {})", seconds(*limit))
+            }
+            JsError::OutOfMemory { limit_bytes } => format!(
+                "JavaScript execution ran out of memory (maximum memory usage: {} MB)",
+                limit_bytes >> 20
+            ),
+            JsError::NeverResolves => "Returned promise will never resolve".to_owned(),
+            JsError::Aborted(_) | JsError::Internal(_) => return None,
+        })
+    }
+}
+
+fn seconds(limit: Duration) -> String {
+    if limit.subsec_nanos() == 0 {
+        format!("{}s", limit.as_secs())
+    } else {
+        format!("{limit:?}")
+    }
+}
+
+impl fmt::Display for JsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JsError::Aborted(_) => f.write_str("the host ended the call"),
+            JsError::Internal(message) => write!(f, "JavaScript engine: {message}"),
+            other => f.write_str(&other.user_message().unwrap_or_default()),
+        }
+    }
+}
+
+impl std::error::Error for JsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_named_as_the_protocol_does() {
+        let timeout = JsError::Timeout { limit: Duration::from_secs(1) };
+        assert_eq!(timeout.to_string(), "Function execution timed out (maximum duration: 1s)");
+        let oom = JsError::OutOfMemory { limit_bytes: 64 << 20 };
+        assert_eq!(oom.to_string(), "JavaScript execution ran out of memory (maximum memory usage: 64 MB)");
+    }
+}

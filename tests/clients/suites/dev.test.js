@@ -45,7 +45,8 @@ function check(name, body, timeoutMs = 120_000) {
 
 /** The address of the web page, once it answers. */
 async function pageUrl(dev) {
-  const [, url] = await dev.printed(/(http:\/\/(?:localhost|127\.0\.0\.1):\d+)\/?\S*.*\n(?:.*\n)*?.*[Rr]eady|[Pp]age\S*\s+(http:\S+?)\/?\s/);
+  const [, url] = await dev.printed(/^Page:\s+(http:\/\/\S+?)\/?\s*$/m);
+  await until(`${url} to answer`, async () => (await fetch(url)).ok);
   return url;
 }
 
@@ -127,9 +128,20 @@ check("hull dev in a folder that is no project says so", async (own) => {
   await refused(own(hullDev(folder, { args: await ports() })), /package\.json/);
 });
 
-check("hull dev with a broken convex folder says what is broken", async (own) => {
+check("hull dev without a convex folder says so", async (own) => {
   const folder = copyChat();
-  fs.writeFileSync(path.join(folder, "convex", "broken.ts"), "export const = ;\n");
-  const dev = own(hullDev(folder, { args: await ports() }));
-  await refused(dev, /broken\.ts/);
+  fs.rmSync(path.join(folder, "convex"), { recursive: true });
+  await refused(own(hullDev(folder, { args: await ports() })), /convex` is missing/);
+});
+
+check("hull dev names the broken file and goes on when it is mended", async (own) => {
+  const folder = copyChat();
+  const broken = path.join(folder, "convex", "broken.ts");
+  fs.writeFileSync(broken, "export const = ;\n");
+  const dev = own(hullDev(folder, { args: [...(await ports()), "--no-page"] }));
+  await dev.printed(/broken\.ts/);
+  fs.rmSync(broken);
+  await dev.printed(/Convex functions ready!/);
+  dev.kill("SIGTERM");
+  assert.equal((await within("SIGTERM", 20_000, dev.exited)).code, 0);
 });

@@ -24,7 +24,9 @@ pub struct SqliteOptions {
     pub reader_cache_bytes: u64,
     /// How much of the main file each reader maps into memory instead of
     /// copying pages out of it. Mapped pages count as resident memory of the
-    /// process once touched, in each reader anew. Default 0: off.
+    /// process once touched, in each reader anew; in exchange, random reads of
+    /// data larger than the cache take less than half the time (see the
+    /// example `measure`). Default 0: off.
     pub reader_map_bytes: u64,
     /// The size that the main file may not exceed; commits past it fail with
     /// [`hull_store::StoreError::DiskFull`]. Default `None`: the disk's.

@@ -1,6 +1,6 @@
 //! What every store must do, as tests that run against any implementation.
 //!
-//! ```ignore
+//! ```text
 //! hull_store::conformance_tests!(|| Box::new(MyTestBed::new()));
 //! ```
 

@@ -102,7 +102,19 @@ impl PackageManager {
     /// Installs the packages, showing the tool's own output.
     pub(super) async fn install(self, project: &Project) -> anyhow::Result<()> {
         let program = self.program();
-        let output = child::run_to_end(program, project.dir(), program, &["install"]).await;
+        let arguments: &[&str] = match self {
+            // By default npm takes minutes to notice that there is no network.
+            PackageManager::Npm => &[
+                "install",
+                "--no-fund",
+                "--no-audit",
+                "--fetch-retries=1",
+                "--fetch-retry-mintimeout=1000",
+                "--fetch-retry-maxtimeout=2000",
+            ],
+            _ => &["install"],
+        };
+        let output = child::run_to_end(program, project.dir(), program, arguments).await;
         let Output { status, tail } = match output {
             Ok(output) => output,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

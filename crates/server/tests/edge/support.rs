@@ -2,27 +2,27 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response};
+use ::http::{Request, Response};
 use http_body_util::BodyExt as _;
 
 use hull_functions::{AdminIdentity, Deployment, DeploymentConfig};
 use hull_server::{AdminKeys, Body, Gateway, InstanceSecret, RequestBody, Shutdown};
 use hull_store_sqlite::{SqliteOptions, SqliteStore};
 
-pub const NAME: &str = "toy";
+pub(crate) const NAME: &str = "toy";
 
 /// A gateway and what keeps it alive.
-pub struct Fixture {
-    pub gateway: Arc<Gateway>,
-    pub deployment: Arc<Deployment>,
+pub(crate) struct Fixture {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) deployment: Arc<Deployment>,
     _folder: tempfile::TempDir,
 }
 
-pub fn fixture() -> Fixture {
+pub(crate) fn fixture() -> Fixture {
     fixture_with(false)
 }
 
-pub fn fixture_with(redact_logs_to_client: bool) -> Fixture {
+pub(crate) fn fixture_with(redact_logs_to_client: bool) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(
         &folder.path().join("data.sqlite3"),
@@ -50,7 +50,7 @@ fn secret() -> InstanceSecret {
     InstanceSecret::from_bytes([9; 32])
 }
 
-pub fn admin_key(is_read_only: bool) -> String {
+pub(crate) fn admin_key(is_read_only: bool) -> String {
     AdminKeys::new(NAME, &secret()).make(
         &AdminIdentity {
             member_id: 0,
@@ -62,15 +62,21 @@ pub fn admin_key(is_read_only: bool) -> String {
 }
 
 /// An answer with its body read.
-pub struct Answer {
-    pub status: u16,
-    pub headers: http::HeaderMap,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: ::http::HeaderMap,
+    pub(crate) body: String,
 }
 
 impl Fixture {
     /// Sends one request; headers are `name: value` lines.
-    pub async fn send(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[&str],
+        body: &str,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         for header in headers {
             let (name, value) = header.split_once(": ").unwrap();
@@ -81,7 +87,7 @@ impl Fixture {
     }
 }
 
-pub async fn answer(response: Response<Body>) -> Answer {
+pub(crate) async fn answer(response: Response<Body>) -> Answer {
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     Answer {

@@ -1,7 +1,5 @@
 //! Sync sockets end to end: real ports, an independent WebSocket client.
 
-mod support;
-
 use std::net::TcpStream;
 
 use serde_json::{Value as Json, json};
@@ -10,8 +8,8 @@ use tungstenite::client::IntoClientRequest as _;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
 
+use crate::support::{Fixture, admin_key, fixture};
 use hull_server::Server;
-use support::{Fixture, admin_key, fixture};
 
 /// A running server; [`Running::stop`] ends it.
 struct Running {

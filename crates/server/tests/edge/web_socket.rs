@@ -125,9 +125,10 @@ fn send_fragments(client: &mut Client<std::net::TcpStream>, text: &[u8], cuts: &
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Every text comes back as it was and every ping is answered, in order.
+    /// Every text comes back as it was and every ping is answered, each in order;
+    /// answers to pings may overtake texts.
     #[test]
     fn texts_come_back_and_pings_are_answered(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -141,7 +142,10 @@ proptest! {
             echo(WebSocket::new(tokio::net::TcpStream::from_std(stream).unwrap(), Bytes::new())).await
         });
         let (got, expected) = client.join().unwrap();
-        prop_assert_eq!(got, expected);
+        let (got_pongs, got_texts): (Vec<_>, Vec<_>) = got.into_iter().partition(ClientMessage::is_pong);
+        let (pongs, sent_texts): (Vec<_>, Vec<_>) = expected.into_iter().partition(ClientMessage::is_pong);
+        prop_assert_eq!(got_pongs, pongs);
+        prop_assert_eq!(got_texts, sent_texts);
         // Frames still queued when the client closed are written but not reported.
         prop_assert!(written.len() <= texts && written.iter().copied().eq(0..written.len()));
     }

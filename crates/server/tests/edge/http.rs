@@ -1,8 +1,6 @@
 //! Requests and answers of the API port, without sockets.
 
-mod support;
-
-use support::{Fixture, admin_key, fixture, fixture_with};
+use crate::support::{Fixture, admin_key, fixture, fixture_with};
 
 const JSON: &str = "content-type: application/json";
 
@@ -343,7 +341,7 @@ async fn cross_origin_headers_are_on_every_routed_path() {
         )
         .await;
     assert_eq!((preflight.status, preflight.body.as_str()), (200, ""));
-    let header = |answer: &support::Answer, name: &str| {
+    let header = |answer: &crate::support::Answer, name: &str| {
         answer
             .headers
             .get(name)

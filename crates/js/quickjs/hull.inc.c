@@ -404,3 +404,224 @@ bool hull_has_to_json(JSContext *ctx)
     }
     return false;
 }
+
+/* ------- naming the expression behind a TypeError ------- */
+
+#define HULL_NAME_MAX 96
+#define HULL_JUMPS_MAX 32
+
+typedef struct HullName {
+    char text[HULL_NAME_MAX];
+} HullName;
+
+/* Names of the operands at one point of the code, bottom first. */
+typedef struct HullNames {
+    HullName *slots;
+    int depth, capacity;
+} HullNames;
+
+/* A forward jump met on the way: at its target the stack is as deep as here. */
+typedef struct HullJump {
+    uint32_t target;
+    int depth;
+} HullJump;
+
+static void hull_push(HullNames *s, const char *text)
+{
+    if (s->depth < s->capacity)
+        snprintf(s->slots[s->depth].text, HULL_NAME_MAX, "%s", text);
+    s->depth++;
+}
+
+static const char *hull_peek(const HullNames *s, int below)
+{
+    int at = s->depth - 1 - below;
+    return at >= 0 && at < s->capacity ? s->slots[at].text : "(intermediate value)";
+}
+
+static void hull_drop(HullNames *s, int count)
+{
+    s->depth = max_int(s->depth - count, 0);
+}
+
+static void hull_push_atom(JSContext *ctx, HullNames *s, const char *prefix, JSAtom atom)
+{
+    char name[64], text[HULL_NAME_MAX];
+
+    JS_AtomGetStr(ctx, name, sizeof(name), atom);
+    snprintf(text, sizeof(text), "%s%s", prefix, name);
+    hull_push(s, name[0] == '<' ? "(intermediate value)" : text);
+}
+
+static void hull_push_variable(JSContext *ctx, HullNames *s, JSFunctionBytecode *b, int fmt, int idx)
+{
+    JSAtom atom = JS_ATOM_NULL;
+
+    if (fmt == OP_FMT_arg && idx < b->arg_count)
+        atom = b->vardefs[idx].var_name;
+    else if (fmt == OP_FMT_loc && idx < b->var_count)
+        atom = b->vardefs[b->arg_count + idx].var_name;
+    else if (fmt == OP_FMT_var_ref && idx < b->closure_var_count)
+        atom = b->closure_var[idx].var_name;
+    if (atom == JS_ATOM_NULL)
+        hull_push(s, "(intermediate value)");
+    else
+        hull_push_atom(ctx, s, "", atom);
+}
+
+/* Applies one instruction to the names. */
+static void hull_step(JSContext *ctx, HullNames *s, JSFunctionBytecode *b, const uint8_t *pc)
+{
+    const JSOpCode *oi = &short_opcode_info(*pc);
+    char text[HULL_NAME_MAX];
+    int i, argc, op = *pc;
+
+    switch (op) {
+    case OP_get_loc: case OP_get_loc_check:
+        hull_push_variable(ctx, s, b, OP_FMT_loc, get_u16(pc + 1));
+        return;
+    case OP_get_loc8:
+        hull_push_variable(ctx, s, b, OP_FMT_loc, pc[1]);
+        return;
+    case OP_get_loc0: case OP_get_loc1: case OP_get_loc2: case OP_get_loc3:
+        hull_push_variable(ctx, s, b, OP_FMT_loc, op - OP_get_loc0);
+        return;
+    case OP_get_loc0_loc1:
+        hull_push_variable(ctx, s, b, OP_FMT_loc, 0);
+        hull_push_variable(ctx, s, b, OP_FMT_loc, 1);
+        return;
+    case OP_get_arg:
+        hull_push_variable(ctx, s, b, OP_FMT_arg, get_u16(pc + 1));
+        return;
+    case OP_get_arg0: case OP_get_arg1: case OP_get_arg2: case OP_get_arg3:
+        hull_push_variable(ctx, s, b, OP_FMT_arg, op - OP_get_arg0);
+        return;
+    case OP_get_var_ref: case OP_get_var_ref_check:
+        hull_push_variable(ctx, s, b, OP_FMT_var_ref, get_u16(pc + 1));
+        return;
+    case OP_get_var_ref0: case OP_get_var_ref1: case OP_get_var_ref2: case OP_get_var_ref3:
+        hull_push_variable(ctx, s, b, OP_FMT_var_ref, op - OP_get_var_ref0);
+        return;
+    case OP_get_var: case OP_get_var_undef:
+        hull_push_atom(ctx, s, "", get_u32(pc + 1));
+        return;
+    case OP_push_this:
+        hull_push(s, "this");
+        return;
+    case OP_null:
+        hull_push(s, "null");
+        return;
+    case OP_get_field: case OP_get_field2:
+        snprintf(text, sizeof(text), "%s.", hull_peek(s, 0));
+        if (op == OP_get_field)
+            hull_drop(s, 1);
+        hull_push_atom(ctx, s, text, get_u32(pc + 1));
+        return;
+    case OP_dup:
+        snprintf(text, sizeof(text), "%s", hull_peek(s, 0));
+        hull_push(s, text);
+        return;
+    case OP_await: case OP_to_object: case OP_to_propkey: case OP_check_object: case OP_set_name:
+        return;
+    case OP_call0: case OP_call1: case OP_call2: case OP_call3:
+    case OP_call: case OP_call_method: case OP_call_constructor:
+        argc = op >= OP_call0 && op <= OP_call3 ? op - OP_call0 : get_u16(pc + 1);
+        if (op == OP_call_constructor)
+            snprintf(text, sizeof(text), "(intermediate value)");
+        else
+            snprintf(text, sizeof(text), "%.*s(...)", HULL_NAME_MAX - 6, hull_peek(s, argc));
+        hull_drop(s, argc + oi->n_pop);
+        hull_push(s, text);
+        return;
+    default:
+        argc = oi->fmt == OP_FMT_npop || oi->fmt == OP_FMT_npop_u16 ? get_u16(pc + 1) : 0;
+        hull_drop(s, oi->n_pop + argc);
+        for (i = 0; i < oi->n_push; i++)
+            hull_push(s, "(intermediate value)");
+    }
+}
+
+/* Where a conditional or unconditional jump goes; 0 if it is none. */
+static uint32_t hull_jump_target(const uint8_t *pc, uint32_t pos)
+{
+    switch (*pc) {
+    case OP_if_false: case OP_if_true: case OP_goto:
+        return pos + 1 + get_u32(pc + 1);
+    case OP_if_false8: case OP_if_true8: case OP_goto8:
+        return pos + 1 + (int8_t)pc[1];
+    case OP_goto16:
+        return pos + 1 + (int16_t)get_u16(pc + 1);
+    default:
+        return 0;
+    }
+}
+
+/* Writes the source-like name of what the running instruction calls or
+   iterates over, as V8 prints it. The code before the instruction is walked
+   once, in order, following the names of operands; what can't be told is
+   "(intermediate value)". Returns false outside of JavaScript code. */
+static bool hull_operand_name(JSContext *ctx, char *out, size_t size)
+{
+    JSStackFrame *sf = ctx->rt->current_stack_frame;
+    JSFunctionBytecode *b;
+    JSObject *p;
+    HullNames names;
+    HullJump jumps[HULL_JUMPS_MAX];
+    int jump_count = 0, i, below;
+    uint32_t pos, end, target;
+    bool found = false;
+
+    if (!sf || !sf->cur_pc || JS_VALUE_GET_TAG(sf->cur_func) != JS_TAG_OBJECT)
+        return false;
+    p = JS_VALUE_GET_OBJ(sf->cur_func);
+    if (!js_class_has_bytecode(p->class_id))
+        return false;
+    b = p->u.func.function_bytecode;
+    end = sf->cur_pc - b->byte_code_buf;
+    names.capacity = b->stack_size + 4;
+    names.depth = 0;
+    names.slots = js_malloc_rt(ctx->rt, names.capacity * sizeof(HullName));
+    if (!names.slots)
+        return false;
+    for (pos = 0; pos < end && pos < (uint32_t)b->byte_code_len;) {
+        const uint8_t *pc = b->byte_code_buf + pos;
+        uint32_t next = pos + short_opcode_info(*pc).size;
+
+        for (i = 0; i < jump_count; i++) {
+            if (jumps[i].target == pos) {
+                names.depth = jumps[i].depth;
+                break;
+            }
+        }
+        if (next >= end) {
+            switch (*pc) {
+            case OP_call0: case OP_call1: case OP_call2: case OP_call3:
+                below = *pc - OP_call0;
+                found = true;
+                break;
+            case OP_call: case OP_tail_call: case OP_call_method: case OP_tail_call_method:
+                below = get_u16(pc + 1);
+                found = true;
+                break;
+            case OP_for_of_start:
+                below = 0;
+                found = true;
+                break;
+            default:
+                below = 0;
+            }
+            if (found)
+                snprintf(out, size, "%s", hull_peek(&names, below));
+            break;
+        }
+        hull_step(ctx, &names, b, pc);
+        target = hull_jump_target(pc, pos);
+        if (target > pos && jump_count < HULL_JUMPS_MAX) {
+            jumps[jump_count].target = target;
+            jumps[jump_count++].depth = names.depth;
+        }
+        pos = next;
+    }
+    js_free_rt(ctx->rt, names.slots);
+    return found;
+}

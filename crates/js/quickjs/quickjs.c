@@ -8622,8 +8622,14 @@ fini:
     return JS_ThrowTypeError(ctx, "not a constructor");
 }
 
+static bool hull_operand_name(JSContext *ctx, char *out, size_t size);
+
 static JSValue JS_ThrowTypeErrorNotAFunction(JSContext *ctx)
 {
+    /* HULL PATCH callee: name the expression, as V8 does. */
+    char name[100];
+    if (hull_operand_name(ctx, name, sizeof(name)))
+        return JS_ThrowTypeError(ctx, "%s is not a function", name);
     return JS_ThrowTypeError(ctx, "not a function");
 }
 
@@ -17007,6 +17013,10 @@ static JSValue JS_GetIterator(JSContext *ctx, JSValueConst obj, bool is_async)
     }
     if (!JS_IsFunction(ctx, method)) {
         JS_FreeValue(ctx, method);
+        /* HULL PATCH callee: name the expression, as V8 does. */
+        char name[100];
+        if (hull_operand_name(ctx, name, sizeof(name)))
+            return JS_ThrowTypeError(ctx, "%s is not iterable", name);
         return JS_ThrowTypeError(ctx, "value is not iterable");
     }
     ret = JS_GetIterator2(ctx, obj, method);

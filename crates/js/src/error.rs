@@ -56,20 +56,6 @@ impl JsError {
         JsError::Internal(message.into())
     }
 
-    /// Copies an error of user code, for handing it out more than once. System
-    /// errors become `Internal`.
-    pub(crate) fn duplicate(&self) -> JsError {
-        match self {
-            JsError::Thrown(exception) => JsError::Thrown(exception.clone()),
-            JsError::Compile(exception) => JsError::Compile(exception.clone()),
-            JsError::Timeout { limit } => JsError::Timeout { limit: *limit },
-            JsError::OutOfMemory { limit_bytes } => JsError::OutOfMemory { limit_bytes: *limit_bytes },
-            JsError::NeverResolves => JsError::NeverResolves,
-            JsError::Aborted(_) => JsError::internal("the host ended the evaluation"),
-            JsError::Internal(message) => JsError::internal(message.clone()),
-        }
-    }
-
     /// Returns the text for the caller, where there is one: everything but
     /// system errors.
     pub fn user_message(&self) -> Option<String> {
@@ -85,6 +71,36 @@ impl JsError {
             JsError::NeverResolves => "Returned promise will never resolve".to_owned(),
             JsError::Aborted(_) | JsError::Internal(_) => return None,
         })
+    }
+}
+
+/// Why evaluating a module graph failed; each call of the image fails so.
+#[derive(Clone, Debug)]
+pub enum ImportError {
+    Thrown(JsException),
+    Timeout { limit: Duration },
+    OutOfMemory { limit_bytes: usize },
+}
+
+impl ImportError {
+    /// Takes what user code caused; anything else is handed back.
+    pub(crate) fn of(error: JsError) -> Result<Self, JsError> {
+        Ok(match error {
+            JsError::Thrown(exception) | JsError::Compile(exception) => ImportError::Thrown(exception),
+            JsError::Timeout { limit } => ImportError::Timeout { limit },
+            JsError::OutOfMemory { limit_bytes } => ImportError::OutOfMemory { limit_bytes },
+            error @ (JsError::NeverResolves | JsError::Aborted(_) | JsError::Internal(_)) => return Err(error),
+        })
+    }
+}
+
+impl From<ImportError> for JsError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Thrown(exception) => JsError::Thrown(exception),
+            ImportError::Timeout { limit } => JsError::Timeout { limit },
+            ImportError::OutOfMemory { limit_bytes } => JsError::OutOfMemory { limit_bytes },
+        }
     }
 }
 

@@ -71,9 +71,6 @@ impl JSValue {
         }
     }
 
-    pub(crate) fn tag(self) -> i64 {
-        self.tag
-    }
     pub(crate) fn is_exception(self) -> bool {
         self.tag == TAG_EXCEPTION
     }
@@ -154,7 +151,6 @@ pub(crate) const READ_OBJ_BYTECODE: c_int = 1;
 pub(crate) const PROMISE_PENDING: c_int = 0;
 pub(crate) const PROMISE_FULFILLED: c_int = 1;
 pub(crate) const PROMISE_REJECTED: c_int = 2;
-pub(crate) const PROP_C_W: c_int = 1 | 2;
 pub(crate) const PROP_C_W_E: c_int = 1 | 2 | 4;
 const CFUNC_GENERIC: c_int = 0;
 
@@ -233,19 +229,13 @@ unsafe extern "C" {
     pub(crate) fn JS_GetGlobalObject(ctx: *mut JSContext) -> JSValue;
     pub(crate) fn JS_GetProperty(ctx: *mut JSContext, obj: JSValue, prop: JSAtom) -> JSValue;
     pub(crate) fn JS_GetPropertyStr(ctx: *mut JSContext, obj: JSValue, prop: *const c_char) -> JSValue;
-    pub(crate) fn JS_GetPropertyUint32(ctx: *mut JSContext, obj: JSValue, index: u32) -> JSValue;
     pub(crate) fn JS_SetPropertyStr(ctx: *mut JSContext, obj: JSValue, prop: *const c_char, v: JSValue) -> c_int;
     pub(crate) fn JS_SetPropertyUint32(ctx: *mut JSContext, obj: JSValue, index: u32, v: JSValue) -> c_int;
     pub(crate) fn JS_HasProperty(ctx: *mut JSContext, obj: JSValue, prop: JSAtom) -> c_int;
-    pub(crate) fn JS_DefinePropertyValue(ctx: *mut JSContext, obj: JSValue, prop: JSAtom, v: JSValue, flags: c_int) -> c_int;
     pub(crate) fn JS_DefinePropertyValueStr(ctx: *mut JSContext, obj: JSValue, prop: *const c_char, v: JSValue, flags: c_int) -> c_int;
     pub(crate) fn JS_ValueToAtom(ctx: *mut JSContext, v: JSValue) -> JSAtom;
     pub(crate) fn JS_ToString(ctx: *mut JSContext, v: JSValue) -> JSValue;
-    pub(crate) fn JS_ToFloat64(ctx: *mut JSContext, out: *mut f64, v: JSValue) -> c_int;
-    pub(crate) fn JS_ToBool(ctx: *mut JSContext, v: JSValue) -> c_int;
-    pub(crate) fn JS_IsFunction(ctx: *mut JSContext, v: JSValue) -> bool;
     pub(crate) fn JS_IsError(v: JSValue) -> bool;
-    pub(crate) fn JS_IsArray(v: JSValue) -> bool;
     pub(crate) fn JS_Call(ctx: *mut JSContext, func: JSValue, this: JSValue, argc: c_int, argv: *const JSValue) -> JSValue;
     pub(crate) fn JS_NewCFunction2(
         ctx: *mut JSContext,
@@ -257,7 +247,6 @@ unsafe extern "C" {
     ) -> JSValue;
     pub(crate) fn JS_Throw(ctx: *mut JSContext, v: JSValue) -> JSValue;
     pub(crate) fn JS_GetException(ctx: *mut JSContext) -> JSValue;
-    pub(crate) fn JS_HasException(ctx: *mut JSContext) -> bool;
     pub(crate) fn JS_SetUncatchableError(ctx: *mut JSContext, v: JSValue);
     pub(crate) fn JS_NewPromiseCapability(ctx: *mut JSContext, funcs: *mut JSValue) -> JSValue;
     pub(crate) fn JS_PromiseState(ctx: *mut JSContext, promise: JSValue) -> c_int;
@@ -265,7 +254,6 @@ unsafe extern "C" {
     pub(crate) fn JS_ExecutePendingJob(rt: *mut JSRuntime, ctx: *mut *mut JSContext) -> c_int;
     pub(crate) fn JS_NewClassID(rt: *mut JSRuntime, id: *mut JSClassID) -> JSClassID;
     pub(crate) fn JS_NewClass(rt: *mut JSRuntime, id: JSClassID, def: *const JSClassDef) -> c_int;
-    pub(crate) fn JS_SetClassProto(ctx: *mut JSContext, id: JSClassID, proto: JSValue);
     pub(crate) fn JS_GetClassID(v: JSValue) -> JSClassID;
     pub(crate) fn js_malloc(ctx: *mut JSContext, size: usize) -> *mut c_void;
     pub(crate) fn js_free(ctx: *mut JSContext, ptr: *mut c_void);
@@ -286,7 +274,6 @@ unsafe extern "C" {
     pub(crate) fn hull_bytes(v: JSValue, len: *mut usize) -> *const u8;
     pub(crate) fn hull_has_to_json(ctx: *mut JSContext) -> bool;
     pub(crate) fn hull_shape_of(v: JSValue, count: u32) -> *mut JSShape;
-    pub(crate) fn hull_free_shape(ctx: *mut JSContext, shape: *mut JSShape);
     pub(crate) fn hull_object_from_shape(ctx: *mut JSContext, shape: *mut JSShape, values: *const JSValue) -> JSValue;
 }
 

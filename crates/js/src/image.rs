@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::compile::CompiledModule;
 use crate::engine::Shared;
-use crate::error::JsError;
+use crate::error::{ImportError, JsError};
 use crate::host::LogLine;
 use crate::isolate::Isolate;
 use crate::source_maps::SourceMaps;
@@ -55,7 +55,7 @@ pub struct Image {
     /// Console lines of the import; they belong to every call.
     pub import_logs: Vec<LogLine>,
     /// Why evaluation failed; then every call fails so.
-    pub import_error: Option<JsError>,
+    pub import_error: Option<ImportError>,
     shared: Arc<Shared>,
     spec: Arc<ImageSpec>,
     idle: Mutex<Vec<Idle>>,
@@ -76,8 +76,7 @@ impl Image {
         let (vm, record) = shared.build(&spec);
         let (vm, import_error) = match vm {
             Ok(vm) => (Some(vm), None),
-            Err(error @ (JsError::Internal(_) | JsError::Aborted(_))) => return Err(error),
-            Err(error) => (None, Some(error)),
+            Err(error) => (None, Some(ImportError::of(error)?)),
         };
         let image = Arc::new(Image {
             env_reads: record.env_reads,
@@ -99,7 +98,7 @@ impl Image {
     /// Takes an isolate, making one if none is idle.
     pub fn isolate(self: &Arc<Self>) -> Result<Isolate, JsError> {
         if let Some(error) = &self.import_error {
-            return Err(error.duplicate());
+            return Err(error.clone().into());
         }
         self.last_used.store(self.shared.tick(), Ordering::Relaxed);
         let idle = self.lock_idle().pop();

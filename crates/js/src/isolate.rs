@@ -312,31 +312,4 @@ fn batch_group(name: &str) -> Option<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-
-    use super::*;
-
-    #[test]
-    fn only_adjacent_reads_share_a_batch() {
-        let check = |names: &[&str], expected: &[usize]| {
-            let mut pending: VecDeque<_> = names
-                .iter()
-                .map(|name| PendingCall {
-                    name: (*name).to_owned(),
-                    args: String::new(),
-                    settle: [JSValue::UNDEFINED; 2],
-                    wants_values: false,
-                })
-                .collect();
-            let mut sizes = Vec::new();
-            while !pending.is_empty() {
-                sizes.push(next_batch(&mut pending).len());
-            }
-            assert_eq!(sizes, expected);
-        };
-        check(&["1.0/get", "1.0/queryStreamNext", "1.0/insert", "1.0/insert", "1.0/get"], &[2, 1, 1, 1]);
-        check(&["1.0/storageGetUrl", "1.0/storageGetUrl", "1.0/get"], &[2, 1]);
-        check(&["1.0/get"; 40], &[16, 16, 8]);
-    }
-}
+mod tests;

@@ -195,6 +195,6 @@ fn unrecognised_functions_work_through_the_string_protocol() {
 fn environments_differ_at_import() {
     let app = App::from_sources(&[("s.js", "export default { v: process.env.X };")]);
     let image = app.engine.image(&app.spec("s.js", Environment::Schema)).expect("image");
-    let error = image.import_error.as_ref().expect("refused").to_string();
+    let error = JsError::from(image.import_error.clone().expect("refused")).to_string();
     assert!(error.contains("Environment variables unsupported when evaluating schema"), "{error}");
 }

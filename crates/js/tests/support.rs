@@ -198,7 +198,7 @@ pub struct TestHost {
     pub env: HashMap<String, String>,
     pub documents: Vec<PackedValue>,
     pub handler: Option<Box<Handler>>,
-    cursor: usize,
+    pub cursor: usize,
 }
 
 impl TestHost {

@@ -93,10 +93,7 @@ impl Engine {
             store: store.clone(),
             readers: Arc::default(),
             window: Mutex::new(Window::new(ts, Arc::new(metadata))),
-            subscriptions: Mutex::new(Subscriptions {
-                processed: ts,
-                ..Subscriptions::default()
-            }),
+            subscriptions: Mutex::new(Subscriptions::new(ts)),
             published: AtomicU64::new(ts.0),
             listener: config.listener,
         });
@@ -276,10 +273,6 @@ impl Engine {
     /// Metadata of the newest published state, for looking around without a transaction.
     pub fn metadata(&self) -> Arc<Metadata> {
         self.shared.window().tip_metadata().clone()
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
     }
 
     pub(crate) fn committer(&self) -> &Committer {

@@ -25,6 +25,14 @@ pub(crate) struct Subscriptions {
 }
 
 impl Subscriptions {
+    /// Starts where every commit up to `processed` is over.
+    pub(crate) fn new(processed: Timestamp) -> Subscriptions {
+        Subscriptions {
+            processed,
+            ..Subscriptions::default()
+        }
+    }
+
     pub(crate) fn add(&mut self, read_set: Arc<ReadSet>) -> SubscriptionId {
         self.last_id += 1;
         let id = self.last_id;

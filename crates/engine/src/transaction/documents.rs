@@ -14,9 +14,9 @@ use crate::metadata::{Metadata, Namespace, NamespaceNames, TableInfo};
 use crate::system;
 
 /// Largest user document, in bytes of data model spec 1.6.
-pub const DOCUMENT_SIZE_MAX: usize = 1 << 20;
+const DOCUMENT_SIZE_MAX: usize = 1 << 20;
 /// Deepest user document.
-pub const DOCUMENT_NESTING_MAX: usize = 16;
+const DOCUMENT_NESTING_MAX: usize = 16;
 
 /// Which of `db` and `db.system` a read came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::metadata::{IndexInfo, IndexState, Namespace, TableInfo, TableState};
 use crate::system;
 
 /// Names under which user code may read system tables (data model spec 3.5).
-pub const VIRTUAL_TABLES: [&str; 2] = ["_storage", "_scheduled_functions"];
+pub(super) const VIRTUAL_TABLES: [&str; 2] = ["_storage", "_scheduled_functions"];
 
 impl Transaction {
     /// Finds an active table by name and records the dependency on the name, found or not.
@@ -36,6 +36,13 @@ impl Transaction {
             Interval::point(key),
         );
         self.metadata().table_by_number(namespace, number).cloned()
+    }
+
+    /// Records a dependency on every document of a table, existing or not.
+    pub fn record_table(&mut self, namespace: Namespace, name: &str) {
+        if let Some(table) = self.table(namespace, name) {
+            self.record(KeySpace::Tablet(table.tablet), Interval::all());
+        }
     }
 
     /// Like [`table`](Self::table) for a name that user code gave.

@@ -1,0 +1,395 @@
+//! One top-level execution: a function and all the functions it calls inside
+//! the same transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hull_engine::{Namespace, Transaction};
+use hull_js::{Call, CallKind, Environment, JsError};
+use hull_sync::UdfPath;
+use hull_value::{CodedError, PackedValue, ValueRef, format_size};
+
+use crate::call::FunctionError;
+use crate::clock;
+use crate::host::CallHost;
+use crate::identity::Identity;
+use crate::images::{ImageError, ModuleImage};
+use crate::logs::LogLine;
+use crate::modules::{Function, Module, UdfType};
+use crate::runner::Runner;
+
+/// Largest arguments and result of a function, in bytes.
+pub(crate) const ARGS_SIZE_MAX: usize = 16 << 20;
+/// How deep functions may call each other inside one transaction.
+const CALL_DEPTH_MAX: usize = 8;
+/// Console lines kept of one execution.
+const LOG_LINES_MAX: usize = 256;
+/// Time a query or mutation may compute, host calls excluded.
+pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest error text that leaves the server, in bytes.
+const ERROR_MESSAGE_BYTES_MAX: usize = 65_536;
+
+/// The component a function runs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Component {
+    pub(crate) namespace: Namespace,
+    /// `""` is the app.
+    pub(crate) path: String,
+}
+
+impl Component {
+    pub(crate) fn root() -> Component {
+        Component {
+            namespace: Namespace::ROOT,
+            path: String::new(),
+        }
+    }
+
+    /// ` in 'path'` for error texts, nothing in the app.
+    fn suffix(&self) -> String {
+        if self.path.is_empty() {
+            String::new()
+        } else {
+            format!(" in '{}'", self.path)
+        }
+    }
+}
+
+/// What all calls of one execution share.
+pub(crate) struct Execution<'a> {
+    pub(crate) runner: &'a Runner,
+    pub(crate) transaction: &'a mut Transaction,
+    pub(crate) identity: &'a Identity,
+    /// Frozen for the execution, milliseconds.
+    pub(crate) time_ms: f64,
+    pub(crate) observed: Observed,
+    pub(crate) log_lines: Vec<LogLine>,
+    pub(crate) depth: usize,
+    pub(crate) user_time: Duration,
+}
+
+/// What a result depends on besides the data it read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Observed {
+    pub(crate) identity: bool,
+    pub(crate) time: bool,
+}
+
+/// How a function is asked for.
+pub(crate) struct Request<'r> {
+    pub(crate) component: &'r Component,
+    pub(crate) path: &'r UdfPath,
+    pub(crate) expected: UdfType,
+    /// Whether internal functions may be called.
+    pub(crate) may_call_internal: bool,
+    /// JSON text of the array of arguments.
+    pub(crate) args_json: &'r str,
+    /// Whether arguments and result may hold unresolved commit timestamps.
+    pub(crate) allows_commit_ts: bool,
+    pub(crate) journal: Option<&'r str>,
+}
+
+/// What a function returned.
+pub(crate) struct Returned {
+    pub(crate) value: PackedValue,
+    pub(crate) journal: Option<String>,
+}
+
+/// Why a function did not return.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// The function's own failure.
+    Function(FunctionError),
+    /// Not the function's fault: the execution ends.
+    System(CodedError),
+}
+
+impl From<CodedError> for CallError {
+    /// A deterministic error is the function's, any other the system's.
+    fn from(error: CodedError) -> CallError {
+        if error.is_deterministic() {
+            CallError::Function(FunctionError {
+                message: error.message,
+                data: error.data,
+            })
+        } else {
+            CallError::System(error)
+        }
+    }
+}
+
+fn failed(message: impl Into<String>) -> CallError {
+    CallError::Function(FunctionError {
+        message: message.into(),
+        data: None,
+    })
+}
+
+impl Execution<'_> {
+    /// Runs a function: checks, arguments, the call itself, the result.
+    pub(crate) fn call(&mut self, request: &Request<'_>) -> Result<Returned, CallError> {
+        let (module, function) = self.resolve(request)?;
+        self.check_args(request, &function)?;
+        let environment = match request.expected {
+            UdfType::Query => Environment::Query,
+            _ => Environment::Mutation,
+        };
+        let image = self.image(request.component, &module, environment)?;
+        self.add_import_logs(&image);
+        let returned = self.run(request, &image)?;
+        self.check_result(request, &function, &returned.value)?;
+        Ok(returned)
+    }
+
+    fn resolve(
+        &mut self,
+        request: &Request<'_>,
+    ) -> Result<(Arc<Module>, Arc<Function>), CallError> {
+        let Request {
+            component, path, ..
+        } = request;
+        let module =
+            self.runner
+                .modules
+                .load(self.transaction, component.namespace, path.module())?;
+        let found = module.and_then(|module| {
+            let function = module.function(path.function())?.clone();
+            (function.is_public || request.may_call_internal).then_some((module, function))
+        });
+        let Some((module, function)) = found else {
+            return Err(failed(format!(
+                "Could not find public function for '{}'{}.",
+                path.shortest(),
+                component.suffix()
+            )));
+        };
+        if module.environment == "node" {
+            return Err(failed(format!(
+                "{} runs in Node.js, which is not implemented by this server yet.",
+                path.canonical()
+            )));
+        }
+        if function.udf_type != request.expected {
+            return Err(failed(format!(
+                "Trying to execute {}{} as {}, but it is defined as {}.",
+                path.canonical(),
+                component.suffix(),
+                request.expected.as_str(),
+                function.udf_type.as_str()
+            )));
+        }
+        Ok((module, function))
+    }
+
+    fn check_args(&mut self, request: &Request<'_>, function: &Function) -> Result<(), CallError> {
+        let policy = if request.allows_commit_ts {
+            hull_value::json::CommitTsPolicy::Allow
+        } else {
+            hull_value::json::CommitTsPolicy::Reject
+        };
+        let path = request.path;
+        let args = hull_value::json::pack_encoded(request.args_json, policy).map_err(|error| {
+            failed(format!(
+                "Invalid arguments for {}: {error}",
+                path.canonical()
+            ))
+        })?;
+        let size = args.as_ref().size();
+        if size > ARGS_SIZE_MAX {
+            return Err(failed(format!(
+                "Arguments for {} are too large (actual: {}, limit: 16 MiB)",
+                path.canonical(),
+                format_size(size)
+            )));
+        }
+        let ValueRef::Array(array) = args.as_ref() else {
+            return Err(failed(format!(
+                "Invalid arguments for {}: not an array",
+                path.canonical()
+            )));
+        };
+        self.transaction
+            .with_table_names(request.component.namespace, |names| {
+                function.args.check(array, names)
+            })
+            .map_err(|error| failed(error.to_string()))
+    }
+
+    fn image(
+        &mut self,
+        component: &Component,
+        module: &Module,
+        environment: Environment,
+    ) -> Result<Arc<ModuleImage>, CallError> {
+        let runner = self.runner;
+        let built_in = runner.built_in_variables(self.transaction)?;
+        runner
+            .images
+            .get(
+                self.transaction,
+                component.namespace,
+                module,
+                environment,
+                &built_in,
+            )
+            .map_err(|error| match error {
+                ImageError::System(error) => error.into(),
+                ImageError::Js(error) => js_error(error, &hull_js::NoSourceMaps),
+            })
+    }
+
+    fn run(&mut self, request: &Request<'_>, image: &ModuleImage) -> Result<Returned, CallError> {
+        let mut isolate = image
+            .image
+            .isolate()
+            .map_err(|error| js_error(error, &*image.table))?;
+        let (time_ms, lines_before) = (self.time_ms, self.log_lines.len());
+        let mut host = CallHost::new(self, request);
+        let outcome = isolate.call(
+            &Call {
+                export: request.path.function(),
+                kind: match request.expected {
+                    UdfType::Query => CallKind::Query,
+                    _ => CallKind::Mutation,
+                },
+                args_json: request.args_json,
+                seed: clock::random_seed(),
+                time_ms,
+                user_timeout: USER_TIMEOUT,
+            },
+            &mut host,
+        );
+        let journal = host.into_journal();
+        self.observed.time |= outcome.observed_time;
+        self.user_time += outcome.user_time;
+        if self.depth > 0 {
+            for line in &mut self.log_lines[lines_before..] {
+                line.udf_path
+                    .get_or_insert_with(|| request.path.canonical());
+                if !request.component.path.is_empty() {
+                    line.component_path
+                        .get_or_insert_with(|| request.component.path.clone());
+                }
+            }
+        }
+        let value = outcome
+            .result
+            .map_err(|error| js_error(error, &*image.table))?;
+        Ok(Returned { value, journal })
+    }
+
+    fn check_result(
+        &mut self,
+        request: &Request<'_>,
+        function: &Function,
+        value: &PackedValue,
+    ) -> Result<(), CallError> {
+        let size = value.as_ref().size();
+        if size > ARGS_SIZE_MAX {
+            return Err(failed(format!(
+                "Function {} return value is too large (actual: {}, limit: 16 MiB)",
+                request.path.stripped(),
+                format_size(size)
+            )));
+        }
+        if request.expected == UdfType::Query && value.as_ref().has_commit_ts() {
+            return Err(failed(format!(
+                "Function {} return value invalid: queries cannot return an unresolved commit timestamp",
+                request.path.stripped()
+            )));
+        }
+        self.transaction
+            .with_table_names(request.component.namespace, |names| {
+                function.returns.check(value.as_ref(), names)
+            })
+            .map_err(|error| failed(error.to_string()))
+    }
+
+    /// Runs a nested function in a sub-transaction (function runtime spec 9.1).
+    pub(crate) fn call_nested(&mut self, request: &Request<'_>) -> Result<PackedValue, CallError> {
+        if self.depth + 1 >= CALL_DEPTH_MAX {
+            return Err(failed(
+                "Cross component call depth limit exceeded. Do you have an infinite loop in your app?",
+            ));
+        }
+        let savepoint = self.transaction.savepoint();
+        self.depth += 1;
+        let result = self.call(request);
+        self.depth -= 1;
+        match result {
+            Ok(returned) => Ok(returned.value),
+            Err(error) => {
+                self.transaction.roll_back(savepoint);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes a console line, up to the limit of the whole execution.
+    pub(crate) fn add_log(&mut self, line: hull_js::LogLine) {
+        let lines = self.log_lines.len();
+        if lines >= LOG_LINES_MAX {
+            return;
+        }
+        let mut line = LogLine {
+            level: line.level.as_str(),
+            messages: line.messages,
+            is_truncated: line.truncated,
+            timestamp_ms: line.timestamp_ms as i64,
+            component_path: None,
+            udf_path: None,
+            system_code: None,
+        };
+        if lines == LOG_LINES_MAX - 1 {
+            line.level = "ERROR";
+            line.messages = vec![format!(
+                "Log overflow (maximum {LOG_LINES_MAX}). Remaining log lines omitted."
+            )];
+            line.is_truncated = false;
+        }
+        self.log_lines.push(line);
+    }
+
+    fn add_import_logs(&mut self, image: &ModuleImage) {
+        for line in &image.image.import_logs {
+            self.add_log(hull_js::LogLine {
+                timestamp_ms: clock::now_ms(),
+                ..line.clone()
+            });
+        }
+    }
+}
+
+/// Turns what JavaScript came to into the error of the call.
+fn js_error(error: JsError, maps: &dyn hull_js::SourceMaps) -> CallError {
+    let (message, data) = match error {
+        JsError::Thrown(exception) | JsError::Compile(exception) => {
+            (hull_js::render(&exception, maps), exception.data)
+        }
+        JsError::Aborted(reason) => {
+            return match reason.downcast::<CodedError>() {
+                Ok(error) => CallError::System(*error),
+                Err(_) => CallError::System(CodedError::internal(
+                    "a call was aborted for an unknown reason",
+                )),
+            };
+        }
+        JsError::Internal(message) => return CallError::System(CodedError::internal(message)),
+        other => (other.to_string(), None),
+    };
+    CallError::Function(FunctionError {
+        message: truncate(message),
+        data,
+    })
+}
+
+fn truncate(mut message: String) -> String {
+    if message.len() > ERROR_MESSAGE_BYTES_MAX {
+        let mut end = ERROR_MESSAGE_BYTES_MAX;
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        message.truncate(end);
+    }
+    message
+}

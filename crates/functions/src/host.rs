@@ -1,0 +1,496 @@
+//! The host calls of queries and mutations (function runtime spec 3).
+
+use hull_engine::query::{PageRequest, Query, QueryStream, paginate};
+use hull_engine::{ComponentReads, DatabaseReader};
+use hull_js::{Args, Host, HostError, Reply};
+use hull_sync::UdfPath;
+use hull_value::json::{self, JsonValueError};
+use hull_value::{CodedError, ErrorClass, PackedValue, Value};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value as Json, json};
+
+use crate::environment;
+use crate::execution::{CallError, Execution, Request};
+use crate::modules::UdfType;
+
+/// Calls of npm convex that exist but that this server does not answer yet, or
+/// not in queries and mutations.
+const NOT_BUILT: [&str; 14] = [
+    "1.0/schedule",
+    "1.0/cancel_job",
+    "1.0/storageGetUrl",
+    "1.0/storageGetMetadata",
+    "1.0/storageGenerateUploadUrl",
+    "1.0/storageDelete",
+    "1.0/storageStore",
+    "1.0/storageGet",
+    "1.0/signJwt",
+    "1.0/createFunctionHandle",
+    "1.0/auditLog",
+    "1.0/getRequestMetadata",
+    "1.0/componentArgument",
+    "1.0/requireOperation",
+];
+
+/// Answers the host calls of one function of an execution.
+pub(crate) struct CallHost<'h, 'e, 'r> {
+    execution: &'h mut Execution<'e>,
+    request: &'r Request<'r>,
+    /// Open query streams; `None` once ended or cleaned up.
+    streams: Vec<Option<QueryStream>>,
+    journal: Option<String>,
+    has_paginated: bool,
+}
+
+impl<'h, 'e, 'r> CallHost<'h, 'e, 'r> {
+    pub(crate) fn new(
+        execution: &'h mut Execution<'e>,
+        request: &'r Request<'r>,
+    ) -> CallHost<'h, 'e, 'r> {
+        CallHost {
+            execution,
+            request,
+            streams: Vec::new(),
+            journal: None,
+            has_paginated: false,
+        }
+    }
+
+    pub(crate) fn into_journal(self) -> Option<String> {
+        self.journal
+    }
+
+    fn reads(&mut self) -> ComponentReads<'_> {
+        ComponentReads {
+            transaction: self.execution.transaction,
+            namespace: self.request.component.namespace,
+        }
+    }
+
+    fn require_mutation(&self, name: &str) -> Result<(), HostError> {
+        if self.request.expected == UdfType::Mutation {
+            return Ok(());
+        }
+        Err(user_error(format!("`{name}` is not available in queries")))
+    }
+}
+
+impl Host for CallHost<'_, '_, '_> {
+    fn syscall(&mut self, name: &str, args: Args<'_>) -> Result<Reply, HostError> {
+        match name {
+            "1.0/queryStream" => self.query_stream(args),
+            "1.0/queryCleanup" => self.query_cleanup(args),
+            "1.0/db/normalizeId" => self.normalize_id(args),
+            "1.0/getSnapshotTs" => {
+                self.execution.observed.time = true;
+                let ts = i64::try_from(self.execution.transaction.begin_ts().0).unwrap_or(i64::MAX);
+                Ok(Reply::Value(PackedValue::pack(&Value::Int64(ts))))
+            }
+            name if NOT_BUILT.contains(&name) => Err(not_built(name)),
+            name => Err(user_error(format!("Unknown operation {name}"))),
+        }
+    }
+
+    fn async_syscall(&mut self, name: &str, args: Args<'_>) -> Result<Reply, HostError> {
+        match name {
+            "1.0/get" => self.get(args),
+            "1.0/queryStreamNext" => self.query_stream_next(args),
+            "1.0/queryPage" => self.query_page(args),
+            "1.0/insert" => self.insert(args),
+            "1.0/shallowMerge" => self.shallow_merge(args),
+            "1.0/replace" => self.replace(args),
+            "1.0/remove" => self.remove(args),
+            "1.0/count" => self.count(args),
+            "1.0/runUdf" => self.run_udf(args),
+            "1.0/getUserIdentity" => {
+                self.execution.observed.identity = true;
+                let identity = self.execution.identity.user();
+                Ok(Reply::Json(
+                    identity
+                        .map_or("null", |user| user.attributes_json())
+                        .to_owned(),
+                ))
+            }
+            "1.0/getFunctionMetadata" => Ok(reply_json(&json!({
+                "name": self.request.path.stripped(),
+                "componentPath": self.request.component.path,
+            }))),
+            "1.0/getDeploymentMetadata" => Ok(reply_json(&json!({
+                "name": self.execution.runner.config.name,
+                "region": null,
+                "class": "s16",
+            }))),
+            "1.0/getTransactionMetrics" => Ok(self.transaction_metrics()),
+            name if NOT_BUILT.contains(&name) => Err(not_built(name)),
+            name => Err(user_error(format!("Unknown async operation {name}"))),
+        }
+    }
+
+    fn env_var(&mut self, name: &str) -> Result<Option<String>, HostError> {
+        environment::check_name(name).map_err(coded)?;
+        let execution = &mut *self.execution;
+        let built_in = execution
+            .runner
+            .built_in_variables(execution.transaction)
+            .map_err(coded)?;
+        built_in.read(execution.transaction, name).map_err(coded)
+    }
+
+    fn log(&mut self, line: hull_js::LogLine) {
+        self.execution.add_log(line);
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GetArgs {
+    id: String,
+    #[serde(default)]
+    is_system: bool,
+    table: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct InsertArgs<'a> {
+    table: String,
+    #[serde(borrow)]
+    value: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct WriteArgs<'a> {
+    id: String,
+    table: Option<String>,
+    #[serde(borrow)]
+    value: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct RemoveArgs {
+    id: String,
+    table: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TableArgs {
+    table: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NormalizeArgs {
+    table: String,
+    id_string: String,
+}
+
+#[derive(Deserialize)]
+struct StreamArgs {
+    query: Json,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StreamIdArgs {
+    query_id: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RunArgs<'a> {
+    udf_type: String,
+    name: Option<String>,
+    reference: Option<String>,
+    function_handle: Option<String>,
+    #[serde(borrow)]
+    args: &'a RawValue,
+    transaction_limits: Option<Map<String, Json>>,
+}
+
+impl CallHost<'_, '_, '_> {
+    fn get(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        let args: GetArgs = parse(args, "db.get")?;
+        let through = if args.is_system {
+            DatabaseReader::System
+        } else {
+            DatabaseReader::User
+        };
+        let namespace = self.request.component.namespace;
+        let found = self
+            .execution
+            .transaction
+            .get_document(namespace, &args.id, args.table.as_deref(), through)
+            .map_err(coded)?;
+        Ok(Reply::Document(found))
+    }
+
+    fn insert(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        self.require_mutation("db.insert")?;
+        let args: InsertArgs<'_> = parse(args, "db.insert")?;
+        let Value::Object(body) = body(args.value, "db.insert")? else {
+            return Err(user_error("Value must be an Object"));
+        };
+        let namespace = self.request.component.namespace;
+        let id = self
+            .execution
+            .transaction
+            .insert_document(namespace, &args.table, body)
+            .map_err(coded)?;
+        Ok(Reply::Json(format!("{{\"_id\":\"{id}\"}}")))
+    }
+
+    fn shallow_merge(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        self.require_mutation("db.patch")?;
+        let args: WriteArgs<'_> = parse(args, "db.patch")?;
+        let patch = json::parse_patch(args.value.get())
+            .map_err(|error| invalid_value(error, "db.patch"))?;
+        let namespace = self.request.component.namespace;
+        let document = self
+            .execution
+            .transaction
+            .patch_document(namespace, &args.id, args.table.as_deref(), patch)
+            .map_err(coded)?;
+        Ok(Reply::Document(Some(document)))
+    }
+
+    fn replace(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        self.require_mutation("db.replace")?;
+        let args: WriteArgs<'_> = parse(args, "db.replace")?;
+        let Value::Object(body) = body(args.value, "db.replace")? else {
+            return Err(user_error("Value must be an Object"));
+        };
+        let namespace = self.request.component.namespace;
+        let document = self
+            .execution
+            .transaction
+            .replace_document(namespace, &args.id, args.table.as_deref(), body)
+            .map_err(coded)?;
+        Ok(Reply::Document(Some(document)))
+    }
+
+    fn remove(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        self.require_mutation("db.delete")?;
+        let args: RemoveArgs = parse(args, "db.delete")?;
+        let namespace = self.request.component.namespace;
+        let document = self
+            .execution
+            .transaction
+            .delete_document(namespace, &args.id, args.table.as_deref())
+            .map_err(coded)?;
+        Ok(Reply::Document(Some(document)))
+    }
+
+    fn count(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        let args: TableArgs = parse(args, "db.count")?;
+        let namespace = self.request.component.namespace;
+        let count = self
+            .execution
+            .transaction
+            .count_documents(namespace, &args.table)
+            .map_err(coded)?;
+        Ok(Reply::Value(PackedValue::pack(&Value::Float64(
+            count as f64,
+        ))))
+    }
+
+    fn query_stream(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        let args: StreamArgs = parse(args, "db.query")?;
+        let query = Query::parse(&args.query).map_err(coded)?;
+        let stream = QueryStream::open(query, &mut self.reads()).map_err(coded)?;
+        self.streams.push(Some(stream));
+        Ok(Reply::Json(format!(
+            "{{\"queryId\":{}}}",
+            self.streams.len() - 1
+        )))
+    }
+
+    fn query_stream_next(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        let args: StreamIdArgs = parse(args, "db.query")?;
+        let Some(slot) = self.streams.get_mut(args.query_id) else {
+            return Err(user_error("in-progress query not found"));
+        };
+        let Some(mut stream) = slot.take() else {
+            return Err(user_error("in-progress query not found"));
+        };
+        let value = stream.next(&mut self.reads()).map_err(coded)?;
+        let done = value.is_none();
+        if !done {
+            self.streams[args.query_id] = Some(stream);
+        }
+        Ok(Reply::Next { value, done })
+    }
+
+    fn query_cleanup(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        let args: StreamIdArgs = parse(args, "db.query")?;
+        let existed = self
+            .streams
+            .get_mut(args.query_id)
+            .and_then(Option::take)
+            .is_some();
+        Ok(Reply::Json(existed.to_string()))
+    }
+
+    fn query_page(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        if !self.request.component.path.is_empty() {
+            return Err(user_error(
+                "paginate() is only supported in the app. Learn more at https://docs.convex.dev/components/authoring#pagination",
+            ));
+        }
+        if std::mem::replace(&mut self.has_paginated, true) {
+            return Err(user_error(
+                "This query or mutation function ran multiple paginated queries. Convex only supports a single paginated query in each function.",
+            ));
+        }
+        let args: Json = parse(args, "db.query.paginate")?;
+        let query = Query::parse(args.get("query").unwrap_or(&Json::Null)).map_err(coded)?;
+        let mut request = PageRequest::parse(&args).map_err(coded)?;
+        request.journal_end_cursor = self.request.journal.map(str::to_owned);
+        let runner = self.execution.runner;
+        let page = paginate(query, &request, &runner.cursors, &mut self.reads()).map_err(coded)?;
+        self.journal = Some(page.journal_end_cursor);
+        let mut rest = Map::new();
+        rest.insert("isDone".to_owned(), json!(page.is_done));
+        rest.insert("continueCursor".to_owned(), json!(page.continue_cursor));
+        rest.insert("splitCursor".to_owned(), json!(page.split_cursor));
+        rest.insert(
+            "pageStatus".to_owned(),
+            json!(page.page_status.map(|status| status.as_str())),
+        );
+        Ok(Reply::Page {
+            page: page.page,
+            rest,
+        })
+    }
+
+    fn normalize_id(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        let args: NormalizeArgs = parse(args, "db.normalizeId")?;
+        let namespace = self.request.component.namespace;
+        let id = self
+            .execution
+            .transaction
+            .normalize_id(namespace, &args.table, &args.id_string)
+            .map_err(coded)?;
+        Ok(reply_json(&json!({ "id": id.map(|id| id.to_string()) })))
+    }
+
+    fn run_udf(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        let args: RunArgs<'_> = parse(args, "runUdf")?;
+        let (expected, is_stale) = match (args.udf_type.as_str(), self.request.expected) {
+            ("query", _) => (UdfType::Query, false),
+            ("snapshotQuery", UdfType::Mutation) => (UdfType::Query, true),
+            ("mutation", UdfType::Mutation) => (UdfType::Mutation, false),
+            (wanted, caller) => {
+                let mut wanted = wanted.to_owned();
+                if let Some(first) = wanted.get_mut(..1) {
+                    first.make_ascii_uppercase();
+                }
+                return Err(user_error(format!(
+                    "Cannot call a {wanted} function from a {} function",
+                    caller.as_str()
+                )));
+            }
+        };
+        if args.transaction_limits.is_some() {
+            return Err(user_error(
+                "`transactionLimits` is not implemented by this server yet",
+            ));
+        }
+        let path = match (&args.function_handle, &args.name, &args.reference) {
+            (Some(_), ..) => return Err(not_built("function handles")),
+            (None, Some(name), _) => name.clone(),
+            (None, None, Some(reference)) => match reference.strip_prefix("_reference/function/") {
+                Some(path) => path.to_owned(),
+                None => return Err(not_built("calls into components")),
+            },
+            (None, None, None) => return Err(user_error("Missing required argument 'name'")),
+        };
+        let path: UdfPath = path
+            .parse()
+            .map_err(|_| user_error(format!("{path} is not a valid path to a Convex function.")))?;
+        let args_json = match args.args.get() {
+            array if array.trim_start().starts_with('[') => array.to_owned(),
+            object => format!("[{object}]"),
+        };
+        let request = Request {
+            component: self.request.component,
+            path: &path,
+            expected,
+            may_call_internal: true,
+            args_json: &args_json,
+            allows_commit_ts: self.request.expected == UdfType::Mutation,
+            journal: None,
+        };
+        let was_stale = is_stale.then(|| self.execution.transaction.set_stale(true));
+        let result = self.execution.call_nested(&request);
+        if let Some(was_stale) = was_stale {
+            self.execution.transaction.set_stale(was_stale);
+        }
+        match result {
+            Ok(value) => Ok(Reply::Value(value)),
+            Err(CallError::Function(error)) => Err(HostError::User {
+                message: error.message,
+                data: error.data,
+            }),
+            Err(CallError::System(error)) => Err(HostError::Abort(Box::new(error))),
+        }
+    }
+
+    fn transaction_metrics(&self) -> Reply {
+        let usage = self.execution.transaction.usage();
+        let ceilings = &usage.ceilings;
+        let metric = |used: usize, limit: usize| json!({ "used": used, "remaining": limit as f64 - used as f64 });
+        reply_json(&json!({
+            "bytesRead": metric(usage.bytes_read, ceilings.bytes_read),
+            "bytesWritten": metric(usage.bytes_written, ceilings.bytes_written),
+            "databaseQueries": metric(usage.intervals_read, ceilings.intervals_read),
+            "documentsRead": metric(usage.documents_read, ceilings.documents_read),
+            "documentsWritten": metric(usage.documents_written, ceilings.documents_written),
+            "functionsScheduled": metric(0, 1_000),
+            "scheduledFunctionArgsBytes": metric(0, 16 << 20),
+            "filesRead": metric(0, 1_000),
+            "fileReadBytes": metric(0, 16 << 20),
+            "filesWritten": metric(0, 1_000),
+            "fileWriteBytes": metric(0, 16 << 20),
+        }))
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(args: Args<'a>, method: &str) -> Result<T, HostError> {
+    serde_json::from_str(args.json())
+        .map_err(|error| user_error(format!("Invalid arguments for `{method}`: {error}")))
+}
+
+fn body(value: &RawValue, method: &str) -> Result<Value, HostError> {
+    json::parse_encoded_in_mutation(value.get()).map_err(|error| invalid_value(error, method))
+}
+
+fn invalid_value(error: JsonValueError, method: &str) -> HostError {
+    user_error(format!("Invalid argument `value` for `{method}`: {error}"))
+}
+
+fn reply_json(json: &Json) -> Reply {
+    Reply::Json(json.to_string())
+}
+
+fn user_error(message: impl Into<String>) -> HostError {
+    HostError::User {
+        message: message.into(),
+        data: None,
+    }
+}
+
+fn not_built(what: &str) -> HostError {
+    user_error(format!("`{what}` is not implemented by this server yet"))
+}
+
+/// A deterministic error is thrown into JavaScript, any other ends the call.
+fn coded(error: CodedError) -> HostError {
+    if error.is_deterministic() || error.class == ErrorClass::NotFound {
+        HostError::User {
+            message: error.message,
+            data: error.data,
+        }
+    } else {
+        HostError::Abort(Box::new(error))
+    }
+}

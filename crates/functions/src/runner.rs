@@ -1,0 +1,708 @@
+//! Runs queries and mutations on the worker threads.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hull_engine::{CommitError, Conflict, Engine, ReadSet, Transaction, document, system};
+use hull_sync::UdfPath;
+use hull_value::{CodedError, ErrorClass, PackedValue, Timestamp, Value, ValueRef};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::call::{FunctionCall, FunctionError, FunctionResult, MutationOutcome, SessionRequest};
+use crate::clock;
+use crate::cursors::Cursors;
+use crate::deployment::DeploymentConfig;
+use crate::execution::{CallError, Component, Execution, Observed, Request, Returned};
+use crate::identity::Identity;
+use crate::images::{BuiltInVariables, Images};
+use crate::live::{LiveResult, Question, QuestionRunner, Run};
+use crate::logs::{Completion, LogLine, LogStream, UsageStats};
+use crate::modules::{ModuleCache, UdfType};
+use crate::system_functions;
+use crate::workers::Workers;
+
+/// Attempts before a mutation enters the serial lane.
+const FREE_ATTEMPTS: usize = 2;
+/// Attempts in the serial lane before giving up. Each protects what the ones
+/// before read, so this is reached only by a function whose reads keep moving.
+const LANE_ATTEMPTS_MAX: usize = 64;
+
+/// Everything a run needs; shared by the workers.
+pub(crate) struct Runner {
+    pub(crate) config: Arc<DeploymentConfig>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) modules: ModuleCache,
+    pub(crate) images: Images,
+    pub(crate) cursors: Cursors,
+    pub(crate) logs: Arc<LogStream>,
+    pub(crate) workers: Arc<Workers>,
+}
+
+/// The answer to a mutation, or the system error that kept it from one.
+pub(crate) type MutationAnswer = Result<MutationOutcome, CodedError>;
+
+/// What one attempt at a mutation came to.
+struct Attempt {
+    transaction: Transaction,
+    result: Result<Returned, CallError>,
+    log_lines: Vec<LogLine>,
+    user_time: Duration,
+}
+
+impl Runner {
+    /// Values of the variables the server provides, canonical URLs included.
+    pub(crate) fn built_in_variables(
+        &self,
+        transaction: &mut Transaction,
+    ) -> Result<BuiltInVariables, CodedError> {
+        let row = transaction.system_row(system::DEPLOYMENT_STATE, canonical_urls_row())?;
+        let stored = |field: &str| {
+            row.as_ref()
+                .and_then(|row| document::text(row.as_ref(), field).map(str::to_owned))
+        };
+        Ok(BuiltInVariables {
+            cloud_url: stored("cloud").unwrap_or_else(|| self.config.cloud_origin.clone()),
+            site_url: stored("site").unwrap_or_else(|| self.config.site_origin.clone()),
+        })
+    }
+
+    /// Runs a question at a timestamp.
+    pub(crate) fn run_question(
+        &self,
+        question: &Question,
+        identity: &Identity,
+        ts: Timestamp,
+    ) -> Result<Run, CodedError> {
+        let started = Instant::now();
+        let started_ms = clock::now_ms();
+        let mut transaction = self.engine.begin_at(ts, &clock::begin_context())?;
+        let path: Result<UdfPath, _> = question.path.parse();
+        let Ok(path) = path else {
+            return Ok(Run {
+                result: LiveResult::new(Err(not_found(&question.path)), Vec::new(), None),
+                reads: ReadSet::default(),
+                observed_identity: false,
+                observed_time: false,
+                is_shareable: true,
+            });
+        };
+        if path.is_system() {
+            return self.run_system_question(question, &path, identity, transaction);
+        }
+        let component =
+            match system_functions::find_component(&mut transaction, &question.component_path)? {
+                Some(component) => component,
+                None => {
+                    return Ok(Run {
+                        result: LiveResult::new(
+                            Err(component_not_found(&question.component_path)),
+                            Vec::new(),
+                            None,
+                        ),
+                        reads: transaction.into_reads(),
+                        observed_identity: false,
+                        observed_time: false,
+                        is_shareable: true,
+                    });
+                }
+            };
+        let mut execution = Execution {
+            runner: self,
+            transaction: &mut transaction,
+            identity,
+            time_ms: started_ms.floor(),
+            observed: Observed::default(),
+            log_lines: Vec::new(),
+            depth: 0,
+            user_time: Duration::ZERO,
+        };
+        let result = execution.call(&Request {
+            component: &component,
+            path: &path,
+            expected: UdfType::Query,
+            may_call_internal: question.is_admin,
+            args_json: &question.args_json,
+            allows_commit_ts: false,
+            journal: question.journal.as_deref(),
+        });
+        let Execution {
+            observed,
+            mut log_lines,
+            user_time,
+            ..
+        } = execution;
+        let (result, journal) = match result {
+            Ok(returned) => (Ok(returned.value), returned.journal),
+            Err(CallError::Function(error)) => (Err(error), question.journal.clone()),
+            Err(CallError::System(error)) => return Err(error),
+        };
+        add_warnings(&transaction, &mut log_lines);
+        self.log(
+            &path,
+            &component,
+            UdfType::Query,
+            identity,
+            Logged {
+                result: &result,
+                log_lines: &log_lines,
+                usage: usage_stats(&transaction),
+                started_ms,
+                execution_time: started.elapsed(),
+                user_time: Some(user_time),
+                cached: false,
+                request_id: clock::random_request_id(),
+                caller: crate::call::Caller::SyncWorker,
+            },
+        );
+        let is_shareable = result.is_ok();
+        Ok(Run {
+            result: LiveResult::new(result, log_lines, journal),
+            reads: transaction.into_reads(),
+            observed_identity: observed.identity,
+            observed_time: observed.time,
+            is_shareable,
+        })
+    }
+
+    fn run_system_question(
+        &self,
+        question: &Question,
+        path: &UdfPath,
+        identity: &Identity,
+        mut transaction: Transaction,
+    ) -> Result<Run, CodedError> {
+        let result = if identity.is_admin() {
+            system_functions::run_query(self, &mut transaction, path, question)
+        } else {
+            Err(CallError::Function(FunctionError {
+                message: "Operation query not permitted".to_owned(),
+                data: None,
+            }))
+        };
+        let (result, journal) = match result {
+            Ok(returned) => (Ok(returned.value), returned.journal),
+            Err(CallError::Function(error)) => (Err(error), None),
+            Err(CallError::System(error)) => return Err(error),
+        };
+        Ok(Run {
+            result: LiveResult::new(result, Vec::new(), journal),
+            reads: transaction.into_reads(),
+            observed_identity: false,
+            observed_time: false,
+            is_shareable: true,
+        })
+    }
+
+    /// Runs a mutation until it commits or fails by its own fault; `answer` gets
+    /// the outcome once everything it depends on is durable.
+    pub(crate) fn run_mutation(
+        &self,
+        call: &FunctionCall,
+        dedupe: Option<SessionRequest>,
+        answer: oneshot::Sender<MutationAnswer>,
+    ) {
+        let mut answer = Some(answer);
+        if let Err(error) = self.try_mutation(call, dedupe, &mut answer)
+            && let Some(answer) = answer
+        {
+            // The caller may have gone away meanwhile.
+            let _ = answer.send(Err(error));
+        }
+    }
+
+    fn try_mutation(
+        &self,
+        call: &FunctionCall,
+        dedupe: Option<SessionRequest>,
+        answer: &mut Option<oneshot::Sender<MutationAnswer>>,
+    ) -> Result<(), CodedError> {
+        let path: UdfPath = match call.path.parse() {
+            Ok(path) => path,
+            Err(_) => {
+                let outcome = MutationOutcome {
+                    result: Err(not_found(&call.path)),
+                    log_lines: Vec::new(),
+                    ts: self.engine.latest(),
+                };
+                return self.answer_at(self.engine.latest(), outcome, answer);
+            }
+        };
+        let source: Arc<str> = path.stripped().into();
+        let mut lane = None;
+        let mut last_conflict: Option<Conflict> = None;
+        for number in 0..FREE_ATTEMPTS + LANE_ATTEMPTS_MAX {
+            if number >= FREE_ATTEMPTS {
+                let lane = lane.get_or_insert_with(|| self.engine.lane());
+                if let Some(conflict) = &last_conflict {
+                    lane.protect(&conflict.reads);
+                }
+            }
+            let started = Instant::now();
+            let started_ms = clock::now_ms();
+            let mut transaction = self.engine.begin(&clock::begin_context())?;
+            if let Some(dedupe) = dedupe
+                && let Some(recorded) = find_record(&mut transaction, dedupe)?
+            {
+                // The record may be on its way to disk still.
+                let begin = transaction.begin_ts();
+                return self.answer_at(begin, recorded, answer);
+            }
+            let mut attempt = self.attempt(call, &path, transaction, started_ms)?;
+            add_warnings(&attempt.transaction, &mut attempt.log_lines);
+            let usage = usage_stats(&attempt.transaction);
+            let logged_result: FunctionResult = match &attempt.result {
+                Ok(returned) => Ok(returned.value.clone()),
+                Err(CallError::Function(error)) => Err(error.clone()),
+                Err(CallError::System(error)) => return Err(error.clone()),
+            };
+            let log = |runner: &Runner, log_lines: &[LogLine]| {
+                runner.log(
+                    &path,
+                    &Component::root(),
+                    UdfType::Mutation,
+                    &call.identity,
+                    Logged {
+                        result: &logged_result,
+                        log_lines,
+                        usage,
+                        started_ms,
+                        execution_time: started.elapsed(),
+                        user_time: Some(attempt.user_time),
+                        cached: false,
+                        request_id: call.request_id.clone(),
+                        caller: call.caller,
+                    },
+                );
+            };
+            let returned = match attempt.result {
+                Ok(returned) => returned,
+                Err(CallError::Function(error)) => {
+                    log(self, &attempt.log_lines);
+                    let begin = attempt.transaction.begin_ts();
+                    let outcome = MutationOutcome {
+                        result: Err(error),
+                        log_lines: attempt.log_lines,
+                        ts: begin,
+                    };
+                    return self.answer_at(begin, outcome, answer);
+                }
+                Err(CallError::System(error)) => return Err(error),
+            };
+            let mut transaction = attempt.transaction;
+            if let Some(dedupe) = dedupe {
+                put_record(
+                    &mut transaction,
+                    dedupe,
+                    &returned.value,
+                    &attempt.log_lines,
+                )?;
+            }
+            let Some(sender) = answer.take() else {
+                return Err(CodedError::internal("a mutation was answered twice"));
+            };
+            let (slot, log_lines) = (
+                Arc::new(std::sync::Mutex::new(Some(sender))),
+                attempt.log_lines.clone(),
+            );
+            let on_commit = slot.clone();
+            let value = returned.value;
+            let done = Box::new(move |ts: Timestamp| {
+                let sender = on_commit
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .take();
+                if let Some(sender) = sender {
+                    let result = Ok(resolve_commit_ts(value, ts));
+                    // The caller may have gone away meanwhile.
+                    let _ = sender.send(Ok(MutationOutcome {
+                        result,
+                        log_lines,
+                        ts,
+                    }));
+                }
+            });
+            let now = clock::now();
+            let committed = match &lane {
+                Some(lane) => lane.commit(transaction, now, Some(source.clone()), done),
+                None => self
+                    .engine
+                    .commit(transaction, now, Some(source.clone()), done),
+            };
+            match committed {
+                Ok(_) => {
+                    drop(lane);
+                    log(self, &attempt.log_lines);
+                    return Ok(());
+                }
+                Err(error) => {
+                    *answer = slot
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .take();
+                    match error {
+                        CommitError::Conflict(conflict) => last_conflict = Some(conflict),
+                        CommitError::Overloaded(error) => return Err(error),
+                        CommitError::Failed => {
+                            return Err(CodedError::internal("the store failed"));
+                        }
+                    }
+                }
+            }
+        }
+        Err(conflict_error(last_conflict.as_ref(), &source))
+    }
+
+    fn attempt(
+        &self,
+        call: &FunctionCall,
+        path: &UdfPath,
+        mut transaction: Transaction,
+        started_ms: f64,
+    ) -> Result<Attempt, CodedError> {
+        if path.is_system() {
+            let result = if call.identity.is_admin() {
+                system_functions::run_mutation(self, &mut transaction, path, call)
+            } else {
+                Err(CallError::Function(FunctionError {
+                    message: "Operation mutation not permitted".to_owned(),
+                    data: None,
+                }))
+            };
+            return Ok(Attempt {
+                transaction,
+                result,
+                log_lines: Vec::new(),
+                user_time: Duration::ZERO,
+            });
+        }
+        let component_path = call.component_path.clone().unwrap_or_default();
+        let Some(component) = system_functions::find_component(&mut transaction, &component_path)?
+        else {
+            let result = Err(CallError::Function(component_not_found(&component_path)));
+            return Ok(Attempt {
+                transaction,
+                result,
+                log_lines: Vec::new(),
+                user_time: Duration::ZERO,
+            });
+        };
+        let args_json = crate::call::args_array(&call.args_json);
+        let mut execution = Execution {
+            runner: self,
+            transaction: &mut transaction,
+            identity: &call.identity,
+            time_ms: started_ms.floor(),
+            observed: Observed::default(),
+            log_lines: Vec::new(),
+            depth: 0,
+            user_time: Duration::ZERO,
+        };
+        let result = execution.call(&Request {
+            component: &component,
+            path,
+            expected: UdfType::Mutation,
+            may_call_internal: call.identity.is_admin(),
+            args_json: &args_json,
+            allows_commit_ts: false,
+            journal: None,
+        });
+        let Execution {
+            log_lines,
+            user_time,
+            ..
+        } = execution;
+        Ok(Attempt {
+            transaction,
+            result,
+            log_lines,
+            user_time,
+        })
+    }
+
+    /// Sends an outcome once everything up to `ts` is durable.
+    fn answer_at(
+        &self,
+        ts: Timestamp,
+        outcome: MutationOutcome,
+        answer: &mut Option<oneshot::Sender<MutationAnswer>>,
+    ) -> Result<(), CodedError> {
+        if let Some(answer) = answer.take() {
+            self.engine.when_published(
+                ts,
+                Box::new(move |_| {
+                    // The caller may have gone away meanwhile.
+                    let _ = answer.send(Ok(outcome));
+                }),
+            );
+        }
+        Ok(())
+    }
+
+    fn log(
+        &self,
+        path: &UdfPath,
+        component: &Component,
+        udf_type: UdfType,
+        identity: &Identity,
+        logged: Logged<'_>,
+    ) {
+        let completion = Completion {
+            udf_type: udf_type.as_str(),
+            component_path: (!component.path.is_empty()).then(|| component.path.clone()),
+            identifier: path.shortest(),
+            log_lines: logged.log_lines.to_vec(),
+            execution_timestamp: logged.started_ms / 1000.0,
+            cached_result: logged.cached,
+            execution_time: logged.execution_time,
+            user_execution_time: logged.user_time,
+            error: logged
+                .result
+                .as_ref()
+                .err()
+                .map(|error| error.message.clone()),
+            request_id: logged.request_id,
+            execution_id: random_uuid(),
+            parent_execution_id: None,
+            caller: logged.caller,
+            identity_type: identity.kind_name(),
+            usage: logged.usage,
+            return_bytes: logged
+                .result
+                .as_ref()
+                .ok()
+                .map(|value| value.as_bytes().len() as u64),
+        };
+        self.logs.push(completion, clock::now_ms());
+    }
+}
+
+struct Logged<'a> {
+    result: &'a FunctionResult,
+    log_lines: &'a [LogLine],
+    usage: UsageStats,
+    started_ms: f64,
+    execution_time: Duration,
+    user_time: Option<Duration>,
+    cached: bool,
+    request_id: String,
+    caller: crate::call::Caller,
+}
+
+/// The runner as the live queries use it.
+pub(crate) struct QuestionWorkers(pub(crate) Arc<Runner>);
+
+impl QuestionRunner for QuestionWorkers {
+    fn run(
+        &self,
+        question: Arc<Question>,
+        identity: Identity,
+        ts: Timestamp,
+        done: Box<dyn FnOnce(Result<Run, CodedError>) + Send>,
+    ) -> Result<(), CodedError> {
+        let runner = self.0.clone();
+        self.0.workers.submit(move || {
+            let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                runner.run_question(&question, &identity, ts)
+            }));
+            done(run.unwrap_or_else(|_| Err(CodedError::internal("a query run panicked"))));
+        })
+    }
+
+    fn served_from_cache(&self, question: &Question, identity: &Identity, result: &LiveResult) {
+        let Ok(path) = question.path.parse::<UdfPath>() else {
+            return;
+        };
+        if path.is_system() {
+            return;
+        }
+        let component = Component {
+            path: question.component_path.clone(),
+            ..Component::root()
+        };
+        self.0.log(
+            &path,
+            &component,
+            UdfType::Query,
+            identity,
+            Logged {
+                result: &result.result,
+                log_lines: &result.log_lines,
+                usage: UsageStats::default(),
+                started_ms: clock::now_ms(),
+                execution_time: Duration::ZERO,
+                user_time: None,
+                cached: true,
+                request_id: clock::random_request_id(),
+                caller: crate::call::Caller::HttpApi,
+            },
+        );
+    }
+}
+
+pub(crate) fn canonical_urls_row() -> hull_value::InternalId {
+    system::row_id(&[b"canonical urls"])
+}
+
+pub(crate) fn not_found(path: &str) -> FunctionError {
+    FunctionError {
+        message: format!("Could not find public function for '{path}'."),
+        data: None,
+    }
+}
+
+fn component_not_found(path: &str) -> FunctionError {
+    FunctionError {
+        message: format!("Component path '{path}' not found"),
+        data: None,
+    }
+}
+
+fn random_uuid() -> Uuid {
+    let seed = clock::random_seed();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&seed[..16]);
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}
+
+fn usage_stats(transaction: &Transaction) -> UsageStats {
+    let usage = transaction.usage();
+    UsageStats {
+        read_bytes: usage.bytes_read as u64,
+        write_bytes: usage.bytes_written as u64,
+        read_documents: usage.documents_read as u64,
+        write_documents: usage.documents_written as u64,
+    }
+}
+
+fn add_warnings(transaction: &Transaction, log_lines: &mut Vec<LogLine>) {
+    for (code, text) in transaction.usage().warnings() {
+        log_lines.push(LogLine::system(
+            "WARN",
+            &format!("warning:{code}"),
+            text,
+            clock::now_ms() as i64,
+        ));
+    }
+}
+
+fn resolve_commit_ts(value: PackedValue, ts: Timestamp) -> PackedValue {
+    if !value.as_ref().has_commit_ts() {
+        return value;
+    }
+    let mut tree = value.unpack();
+    document::resolve_commit_ts(&mut tree, i64::try_from(ts.0).unwrap_or(i64::MAX));
+    PackedValue::pack(&tree)
+}
+
+fn record_id(request: SessionRequest) -> hull_value::InternalId {
+    system::row_id(&[
+        b"session request",
+        request.session_id.as_bytes(),
+        &request.request_id.to_le_bytes(),
+    ])
+}
+
+/// Looks for the outcome of an earlier run of the same request, recording the dependency.
+fn find_record(
+    transaction: &mut Transaction,
+    request: SessionRequest,
+) -> Result<Option<MutationOutcome>, CodedError> {
+    let Some(row) = transaction.system_row(system::SESSION_REQUESTS, record_id(request))? else {
+        return Ok(None);
+    };
+    let row = row.as_ref();
+    let malformed = || CodedError::internal("a session request row is not readable");
+    let result = document::field(row, "result")
+        .ok_or_else(malformed)?
+        .to_packed();
+    let ts = document::int(row, "ts").and_then(|ts| u64::try_from(ts).ok());
+    // A record of the running batch still holds the placeholder: its commit is the snapshot's own.
+    let ts = ts.map_or_else(|| transaction.begin_ts(), Timestamp);
+    let mut log_lines = Vec::new();
+    if let Some(ValueRef::Array(lines)) = document::field(row, "logLines") {
+        for line in lines.iter() {
+            log_lines.push(stored_line(line).ok_or_else(malformed)?);
+        }
+    }
+    Ok(Some(MutationOutcome {
+        result: Ok(result),
+        log_lines,
+        ts,
+    }))
+}
+
+/// Writes the record that makes the request apply once, in the mutation's own commit.
+fn put_record(
+    transaction: &mut Transaction,
+    request: SessionRequest,
+    result: &PackedValue,
+    log_lines: &[LogLine],
+) -> Result<(), CodedError> {
+    let lines = log_lines
+        .iter()
+        .map(|line| {
+            Value::Array(vec![
+                Value::String(line.level.to_owned()),
+                Value::String(line.messages.join(" ")),
+                Value::Boolean(line.is_truncated),
+                Value::Int64(line.timestamp_ms),
+            ])
+        })
+        .collect();
+    let row = document::row([
+        ("ts", Value::CommitTs),
+        ("result", result.unpack()),
+        ("logLines", Value::Array(lines)),
+    ]);
+    transaction.put_system_row(system::SESSION_REQUESTS, record_id(request), Some(row))
+}
+
+fn stored_line(line: ValueRef<'_>) -> Option<LogLine> {
+    let line = line.as_array()?;
+    let level = match line.get(0)?.as_str()? {
+        "DEBUG" => "DEBUG",
+        "ERROR" => "ERROR",
+        "INFO" => "INFO",
+        "WARN" => "WARN",
+        _ => "LOG",
+    };
+    Some(LogLine {
+        level,
+        messages: vec![line.get(1)?.as_str()?.to_owned()],
+        is_truncated: line.get(2)?.as_bool()?,
+        timestamp_ms: line.get(3)?.as_int64()?,
+        component_path: None,
+        udf_path: None,
+        system_code: None,
+    })
+}
+
+fn conflict_error(conflict: Option<&Conflict>, source: &str) -> CodedError {
+    let table = conflict.and_then(|conflict| conflict.table.clone());
+    let by = conflict.and_then(|conflict| {
+        let id = conflict.document_id.as_ref()?;
+        Some(match &conflict.source {
+            Some(writer) if **writer == *source => {
+                format!("Another call to this mutation changed the document with ID \"{id}\". ")
+            }
+            Some(writer) => {
+                format!("A call to \"{writer}\" changed the document with ID \"{id}\". ")
+            }
+            None => return None,
+        })
+    });
+    let table = table.map_or_else(
+        || "some table".to_owned(),
+        |table| format!("the \"{table}\" table"),
+    );
+    CodedError {
+        class: ErrorClass::Occ,
+        code: "OptimisticConcurrencyControlFailure".into(),
+        message: format!(
+            "Documents read from or written to {table} changed while this mutation was being run and on every subsequent retry. {}See https://docs.convex.dev/error#1",
+            by.unwrap_or_default()
+        ),
+        data: None,
+    }
+}

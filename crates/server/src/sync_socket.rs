@@ -9,6 +9,7 @@ mod subscriptions;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::Response;
 use hyper::upgrade::OnUpgrade;
@@ -23,6 +24,9 @@ use crate::http_error::{Body, HttpError};
 use crate::ws::{self, WebSocket};
 
 use connection::Connection;
+
+/// How long a closing connection may take to write what is queued and say goodbye.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Answers an upgrade request and leaves the connection to a task of its own.
 pub(crate) fn upgrade(
@@ -43,6 +47,8 @@ pub(crate) fn upgrade(
 }
 
 async fn serve(gateway: Arc<Gateway>, client: ClientVersion, on_upgrade: OnUpgrade) {
+    // Held until the goodbye is written: the process must not end before.
+    let _alive = gateway.shutdown.guard();
     let guard = gateway.shutdown.guard();
     let parts = match on_upgrade.await {
         Ok(upgraded) => upgraded.downcast::<TokioIo<TcpStream>>(),
@@ -59,10 +65,14 @@ async fn serve(gateway: Arc<Gateway>, client: ClientVersion, on_upgrade: OnUpgra
         .fetch_add(1, Ordering::Relaxed);
     gateway.metrics.sockets_open.fetch_add(1, Ordering::Relaxed);
     let open = OpenSocket(&gateway);
-    Connection::new(Arc::clone(&gateway), client, socket, guard)
-        .run()
-        .await;
+    let connection = Connection::new(Arc::clone(&gateway), client, socket, guard);
+    let remains = connection.run().await;
     drop(open);
+    if let Some(socket) = remains {
+        // A socket dropped with unread input resets the connection under the last
+        // answers; a client that takes longer is cut off.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(socket.finish())).await;
+    }
 }
 
 /// Counts an open socket for as long as it lives, whatever ends it.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use futures::FutureExt;
 use tokio::time::Instant;
@@ -22,9 +22,6 @@ use crate::ws::{Frame, Message, SocketError, WebSocket};
 use super::convert;
 use super::event::{Event, Sent, Sources};
 use super::subscriptions::Subscriptions;
-
-/// How long a closing connection may take to write what is queued and say goodbye.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Connection {
     gateway: Arc<Gateway>,
@@ -55,14 +52,14 @@ impl Connection {
         client: ClientVersion,
         socket: WebSocket<Sent>,
         mut shutdown: ShutdownGuard,
-    ) -> Connection {
+    ) -> Box<Connection> {
         let opened = Instant::now();
         let mut config =
             SessionConfig::new(client, Identity::Anonymous, gateway.deployment.latest_ts());
         config.redact_errors = gateway.deployment.config().redact_logs_to_client;
         let shutdown = Box::pin(async move { shutdown.requested().await });
         let sources = Sources::new(socket, shutdown);
-        Connection {
+        Box::new(Connection {
             session: Session::new(config, now(opened)),
             waker: sources.invalidation.waker(),
             sources,
@@ -71,23 +68,25 @@ impl Connection {
             effects: VecDeque::new(),
             opened,
             is_ping_queued: false,
-        }
+        })
     }
 
-    pub(super) async fn run(mut self) {
-        let end = loop {
+    /// Serves the connection until it ends; returns the socket when there is
+    /// something left to tell the client. Boxed, because a future holds what it
+    /// owns once per step, and thousands of these lie idle.
+    pub(super) async fn run(mut self: Box<Self>) -> Option<WebSocket<Sent>> {
+        loop {
             if let Some(end) = self.carry_out_effects() {
-                break end;
+                return self.finish(end);
             }
             self.sources
                 .wake_by(self.opened + self.session.next_deadline(now(self.opened)));
             let accepts_messages = self.session.accepts_frames();
             let event = poll_fn(|cx| self.sources.poll(accepts_messages, cx)).await;
             if let Some(end) = self.handle(event) {
-                break end;
+                return self.finish(end);
             }
-        };
-        self.finish(end).await;
+        }
     }
 
     /// Hands an event to the session.
@@ -252,23 +251,20 @@ impl Connection {
         self.sources.actions.push(Box::pin(outcome));
     }
 
-    /// Writes what is queued and a close frame, then waits for the client to go:
-    /// a socket dropped with unread input resets the connection under the last answers.
-    async fn finish(self, end: End) {
-        let Sources { mut socket, .. } = self.sources;
+    /// Ends live queries and running work now, not when the client has gone, and
+    /// queues the frame that says goodbye.
+    fn finish(self: Box<Self>, end: End) -> Option<WebSocket<Sent>> {
         let frame = match end {
-            End::Lost => return,
+            End::Lost => return None,
             End::Answer(frame) => frame,
             End::Close(close) => {
                 tracing::debug!(code = close.code, "closing a sync socket: {}", close.detail);
                 Frame::close(close.code, &close.reason)
             }
         };
-        // Live queries and running work end now, not when the client has gone.
-        drop((self.subscriptions, self.session, self.effects));
+        let Sources { mut socket, .. } = self.sources;
         socket.queue(frame, None);
-        // A client that takes longer is cut off.
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, socket.finish()).await;
+        Some(socket)
     }
 }
 

@@ -84,6 +84,8 @@ pub(crate) struct Upkeeper {
     wanted: Mutex<bool>,
     changed: Condvar,
     is_closed: AtomicBool,
+    /// Told after every step of background work.
+    pub(crate) progressed: tokio::sync::Notify,
 }
 
 /// How often the upkeep thread looks around without being asked to.
@@ -128,6 +130,7 @@ impl Deployment {
             wanted: Mutex::new(true),
             changed: Condvar::new(),
             is_closed: AtomicBool::new(false),
+            progressed: tokio::sync::Notify::new(),
         });
         let upkeep_thread = std::thread::Builder::new()
             .name("hull-upkeep".to_owned())
@@ -473,7 +476,10 @@ impl Upkeeper {
                 .engine
                 .upkeep(&self.progress, &clock::begin_context())
             {
-                Ok(true) => continue,
+                Ok(true) => {
+                    self.progressed.notify_waiters();
+                    continue;
+                }
                 Ok(false) => {}
                 Err(error) => tracing::warn!("background work will be tried again: {error}"),
             }

@@ -130,11 +130,8 @@ impl Execution<'_> {
     pub(crate) fn call(&mut self, request: &Request<'_>) -> Result<Returned, CallError> {
         let (module, function) = self.resolve(request)?;
         self.check_args(request, &function)?;
-        let environment = match request.expected {
-            UdfType::Query => Environment::Query,
-            _ => Environment::Mutation,
-        };
-        let image = self.image(request.component, &module, environment)?;
+        // Queries and mutations share images: their import phases see the same.
+        let image = self.image(request.component, &module, Environment::Query)?;
         self.add_import_logs(&image);
         let returned = self.run(request, &image)?;
         self.check_result(request, &function, &returned.value)?;

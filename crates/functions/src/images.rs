@@ -115,6 +115,10 @@ impl Images {
         }
     }
 
+    pub(crate) fn sources(&self) -> &Arc<Sources> {
+        &self.sources
+    }
+
     pub(crate) fn js(&self) -> &hull_js::Engine {
         &self.js
     }

@@ -1,0 +1,13 @@
+//! Pushing code: what the CLI's `dev`, `deploy` and `codegen` ask for (deploy spec 6).
+//!
+//! `start_push` evaluates everything and leaves behind only what is harmless if
+//! the push is never finished: sources by their content, a pending schema and
+//! indexes being built. `finish_push` switches to the new code in one commit.
+
+mod analyze;
+mod finish;
+mod package;
+mod request;
+mod respond;
+mod start;
+mod wait;

@@ -1,0 +1,257 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use hull_engine::{IndexDiff, Namespace, Transaction, document, system};
+use hull_value::{CodedError, InternalId, Schema, Value};
+use serde_json::{Value as Json, json};
+
+use super::request::is_chunk;
+use super::respond;
+use super::start::{StagedPush, staged_row_id};
+use crate::deployment::Deployment;
+use crate::environment;
+use crate::images::UdfConfig;
+use crate::modules::StoredModule;
+use crate::sources;
+
+impl Deployment {
+    /// Switches to the code, schema and indexes of a started push, in one commit.
+    pub async fn finish_push(
+        &self,
+        start_push: Json,
+        dry_run: bool,
+        _message: Option<String>,
+    ) -> Result<Json, CodedError> {
+        if dry_run {
+            return Ok(json!({
+                "authDiff": { "added": [], "removed": [] },
+                "definitionDiffs": {},
+                "componentDiffs": {},
+            }));
+        }
+        let Some(push_id) = start_push["componentDefinitionPackages"][""]["pushId"]
+            .as_str()
+            .map(str::to_owned)
+        else {
+            return Err(CodedError::bad_request(
+                "InvalidConfig",
+                "`startPush` is not an answer of start_push.",
+            ));
+        };
+        let variables: BTreeMap<String, String> =
+            serde_json::from_value(start_push["environmentVariables"].clone()).unwrap_or_default();
+        let response = self
+            .transact(move |_, transaction| finish(transaction, &push_id, &variables))
+            .await?;
+        self.upkeep().wake();
+        Ok(response)
+    }
+}
+
+fn finish(
+    transaction: &mut Transaction,
+    push_id: &str,
+    variables: &BTreeMap<String, String>,
+) -> Result<Json, CodedError> {
+    let staged_id = staged_row_id(push_id);
+    let staged = transaction
+        .system_row(system::MODULE_SOURCES, staged_id)?
+        .ok_or_else(|| {
+            CodedError::bad_request(
+                "ConcurrentPush",
+                "This push is not known any more. Push again.",
+            )
+        })?;
+    let staged: StagedPush = document::text(staged.as_ref(), "push")
+        .and_then(|text| serde_json::from_str(text).ok())
+        .ok_or_else(|| CodedError::internal("a staged push is not readable"))?;
+    let current: BTreeMap<String, String> = environment::read_all(transaction)
+        .into_iter()
+        .map(|variable| (variable.name, variable.value))
+        .collect();
+    if current != *variables {
+        return Err(CodedError::bad_request(
+            "RaceDetected",
+            "Environment variables have changed during push",
+        ));
+    }
+    check_declared_variables(&staged.definition, &current)?;
+    let module_diff = replace_modules(transaction, &staged)?;
+    let config_diff = replace_config(transaction, &staged)?;
+    let auth_diff = replace_auth(transaction, &staged.auth_providers)?;
+    let definition_row =
+        document::row([("definition", Value::String(staged.definition.to_string()))]);
+    transaction.put_system_row(
+        system::COMPONENT_DEFINITIONS,
+        system::row_id(&[b"definition", b""]),
+        Some(definition_row),
+    )?;
+    let (index_diff, schema_diff) = switch_schema(transaction, &staged)?;
+    transaction.put_system_row(system::MODULE_SOURCES, staged_id, None)?;
+    Ok(json!({
+        "authDiff": auth_diff,
+        "definitionDiffs": {},
+        "componentDiffs": { "": {
+            "diffType": { "type": "modify" },
+            "moduleDiff": module_diff,
+            "udfConfigDiff": config_diff,
+            "cronDiff": { "added": [], "updated": [], "deleted": [] },
+            "indexDiff": respond::index_diff(&index_diff),
+            "schemaDiff": schema_diff,
+        } },
+    }))
+}
+
+/// Variables the app declares must be set (deploy spec 6.7).
+fn check_declared_variables(
+    definition: &Json,
+    current: &BTreeMap<String, String>,
+) -> Result<(), CodedError> {
+    let mut missing = Vec::new();
+    for declared in definition["envVars"].as_array().into_iter().flatten() {
+        let Some(name) = declared[0].as_str() else {
+            continue;
+        };
+        if declared[1]["optional"] != json!(true) && !current.contains_key(name) {
+            missing.push(name);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(CodedError::bad_request(
+        "MissingEnvironmentVariables",
+        format!(
+            "Required environment variables are not set: {}. Set them in the Convex dashboard or CLI before pushing.",
+            missing.join(", ")
+        ),
+    ))
+}
+
+fn replace_modules(transaction: &mut Transaction, staged: &StagedPush) -> Result<Json, CodedError> {
+    let mut deployed: BTreeMap<String, (InternalId, StoredModule)> = BTreeMap::new();
+    for (id, row) in transaction.system_rows(system::MODULES) {
+        let module = StoredModule::from_row(&row)?;
+        if module.namespace == Namespace::ROOT.0 {
+            deployed.insert(module.path.clone(), (id, module));
+        }
+    }
+    let mut added = Vec::new();
+    let kept: BTreeSet<&str> = staged
+        .modules
+        .iter()
+        .map(|module| module.sha256.as_str())
+        .collect();
+    let mut outdated = BTreeSet::new();
+    for module in &staged.modules {
+        // An unchanged row is not a write, and invalidates nothing.
+        let id = StoredModule::row_id(Namespace::ROOT, &module.path);
+        transaction.put_system_row(system::MODULES, id, Some(module.to_row()?))?;
+        match deployed.remove(&module.path) {
+            Some((_, old)) => {
+                outdated.insert(old.sha256);
+            }
+            None if !is_chunk(&module.path) => added.push(module.path.clone()),
+            None => {}
+        }
+    }
+    let mut removed = Vec::new();
+    for (path, (id, module)) in deployed {
+        transaction.put_system_row(system::MODULES, id, None)?;
+        outdated.insert(module.sha256);
+        if !is_chunk(&path) {
+            removed.push(path);
+        }
+    }
+    for sha256 in outdated
+        .iter()
+        .filter(|sha256| !kept.contains(sha256.as_str()))
+    {
+        transaction.put_system_row(system::MODULE_SOURCES, sources::row_id(sha256), None)?;
+    }
+    Ok(json!({ "added": added, "removed": removed }))
+}
+
+fn replace_config(transaction: &mut Transaction, staged: &StagedPush) -> Result<Json, CodedError> {
+    let previous = UdfConfig::read(transaction)?.map(|config| config.server_version);
+    let seed: [u8; 32] = hex::decode(&staged.import_seed)
+        .ok()
+        .and_then(|seed| seed.try_into().ok())
+        .ok_or_else(|| CodedError::internal("a staged push has no seed"))?;
+    let config = UdfConfig {
+        server_version: staged.server_version.clone(),
+        import_seed: seed,
+        import_time_ns: staged.import_time_ns,
+    };
+    transaction.put_system_row(
+        system::UDF_CONFIG,
+        UdfConfig::row_id(),
+        Some(config.to_row()),
+    )?;
+    if previous.as_ref() == Some(&staged.server_version) {
+        return Ok(Json::Null);
+    }
+    Ok(json!({
+        "previous_version": previous.unwrap_or_default(),
+        "next_version": staged.server_version,
+    }))
+}
+
+fn replace_auth(transaction: &mut Transaction, providers: &[Json]) -> Result<Json, CodedError> {
+    let id_of = |text: &str| system::row_id(&[b"auth provider", text.as_bytes()]);
+    let wanted: BTreeMap<String, usize> = providers
+        .iter()
+        .enumerate()
+        .map(|(position, provider)| (provider.to_string(), position))
+        .collect();
+    let mut removed = Vec::new();
+    let mut known = BTreeSet::new();
+    for (id, row) in transaction.system_rows(system::AUTH_PROVIDERS) {
+        let text = document::text(row.as_ref(), "provider")
+            .unwrap_or_default()
+            .to_owned();
+        if !wanted.contains_key(&text) {
+            transaction.put_system_row(system::AUTH_PROVIDERS, id, None)?;
+            removed.push(text.clone());
+        }
+        known.insert(text);
+    }
+    let mut added = Vec::new();
+    for (text, position) in wanted {
+        let row = document::row([
+            ("provider", Value::String(text.clone())),
+            ("position", Value::Int64(position as i64)),
+        ]);
+        transaction.put_system_row(system::AUTH_PROVIDERS, id_of(&text), Some(row))?;
+        if !known.contains(&text) {
+            added.push(text);
+        }
+    }
+    Ok(json!({ "added": added, "removed": removed }))
+}
+
+fn switch_schema(
+    transaction: &mut Transaction,
+    staged: &StagedPush,
+) -> Result<(IndexDiff, Json), CodedError> {
+    transaction.record_schema_of(Namespace::ROOT);
+    let previous = transaction
+        .metadata()
+        .active_schema(Namespace::ROOT)
+        .map(|slot| slot.schema.to_json().to_string());
+    let schema = match &staged.schema {
+        Some(text) => Schema::parse_stored(text)?,
+        None => Schema::default(),
+    };
+    let row = staged
+        .schema_row
+        .as_deref()
+        .and_then(respond::parse_schema_id);
+    transaction.activate_schema(Namespace::ROOT, row)?;
+    let diff = transaction.finish_indexes(Namespace::ROOT, &schema)?;
+    let diff_json = if previous == staged.schema {
+        Json::Null
+    } else {
+        json!({ "previous_schema": previous, "next_schema": staged.schema })
+    };
+    Ok((diff, diff_json))
+}

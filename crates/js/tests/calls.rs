@@ -173,7 +173,7 @@ fn environment_and_console_reach_the_host() {
     assert_eq!(ok(call(&image, CallKind::Query, "environment", "[{}]", &mut host)), "\"vanilla\"");
     ok(call(&image, CallKind::Query, "logs", "[{}]", &mut host));
     assert_eq!(host.lines.len(), 2);
-    assert_eq!(host.lines[0].messages, ["'hi'", "{ a: 1 }"]);
+    assert_eq!(host.lines[0].messages, ["'hi'", "{\n  a: 1\n}"]);
     assert_eq!(host.lines[1].level.as_str(), "WARN");
 }
 

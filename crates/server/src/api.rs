@@ -6,4 +6,3 @@ pub(crate) mod logs;
 pub(crate) mod probes;
 pub(crate) mod push;
 pub(crate) mod settings;
-pub(crate) mod test_function;

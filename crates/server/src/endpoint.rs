@@ -16,7 +16,6 @@ pub enum Endpoint<'a> {
     QueryTs,
     QueryAtTs,
     QueryBatch,
-    RunTestFunction,
     /// The client version in the path.
     Sync(Option<&'a str>),
     ConfigHashes,
@@ -85,7 +84,6 @@ fn find<'a>(method: &str, path: &'a str) -> Option<Endpoint<'a>> {
         ("POST", "api/query_ts") => QueryTs,
         ("POST", "api/query_at_ts") => QueryAtTs,
         ("POST", "api/query_batch") => QueryBatch,
-        ("POST", "api/run_test_function") => RunTestFunction,
         ("GET", "api/sync") => Sync(None),
 
         ("POST", "api/get_config_hashes") => ConfigHashes,
@@ -153,7 +151,7 @@ fn is_not_built(method: &str, rest: &str) -> bool {
         ("GET", "shapes2" | "schema_state") => true,
         ("POST", "perform_import" | "cancel_import") => true,
         ("POST", "get_config" | "push_config" | "prepare_schema") => true,
-        ("POST", "debug_event") => true,
+        ("POST", "debug_event" | "run_test_function") => true,
         ("GET", "v1") => {
             let names = [
                 "list_usage_limits",

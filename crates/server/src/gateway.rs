@@ -120,7 +120,6 @@ impl Gateway {
             Endpoint::QueryTs => Ok(functions::query_ts(self)),
             Endpoint::QueryAtTs => functions::query_at_ts(self, query, request).await,
             Endpoint::QueryBatch => functions::query_batch(self, query, request).await,
-            Endpoint::RunTestFunction => api::test_function::run(self, query, request).await,
             Endpoint::Sync(version) => sync_socket::upgrade(self, version, request),
 
             Endpoint::ConfigHashes

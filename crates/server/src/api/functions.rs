@@ -296,13 +296,3 @@ fn presentation(gateway: &Gateway, format: Format) -> Presentation {
         redact: gateway.deployment.config().redact_logs_to_client,
     }
 }
-
-/// Presents an outcome for endpoints of other modules.
-pub(crate) fn present(
-    gateway: &Gateway,
-    outcome: &FunctionOutcome,
-    request_id: &str,
-    format: Format,
-) -> Response<Body> {
-    respond(gateway, outcome, request_id, format)
-}

@@ -11,7 +11,8 @@ fn main() {
 /// Writes `SCRIPTS`, the names and texts of `bootstrap/order.txt`.
 fn list_scripts() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bootstrap");
-    let order = std::fs::read_to_string(folder.join("order.txt")).expect("bootstrap/order.txt is readable");
+    let order =
+        std::fs::read_to_string(folder.join("order.txt")).expect("bootstrap/order.txt is readable");
     let mut out = String::from("const SCRIPTS: &[(&str, &str)] = &[\n");
     for name in order.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let file = folder.join(name);
@@ -19,11 +20,13 @@ fn list_scripts() {
             println!("cargo:warning=bootstrap script {name} is missing");
             continue;
         }
-        writeln!(out, "    (\"hull:{name}\", include_str!({file:?})),").expect("writing to a string");
+        writeln!(out, "    (\"hull:{name}\", include_str!({file:?})),")
+            .expect("writing to a string");
     }
     out.push_str("];\n");
     let target = std::env::var("OUT_DIR").expect("cargo sets OUT_DIR");
-    std::fs::write(Path::new(&target).join("bootstrap_scripts.rs"), out).expect("OUT_DIR is writable");
+    std::fs::write(Path::new(&target).join("bootstrap_scripts.rs"), out)
+        .expect("OUT_DIR is writable");
     println!("cargo:rerun-if-changed=bootstrap");
 }
 

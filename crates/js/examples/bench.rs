@@ -12,7 +12,11 @@ const ROUNDS: usize = 400;
 
 fn main() {
     let worker = std::thread::Builder::new().stack_size(hull_js::worker_stack_size());
-    worker.spawn(run).expect("thread").join().expect("benchmark runs");
+    worker
+        .spawn(run)
+        .expect("thread")
+        .join()
+        .expect("benchmark runs");
 }
 
 fn run() {
@@ -25,7 +29,12 @@ fn run() {
     let cases = [
         (&messages, "noop", "[{}]", "budget 50 µs"),
         (&messages, "listPage", page, "budget 600 µs"),
-        (&messages, "listCollect", r#"[{"channel":"general"}]"#, "budget 600 µs"),
+        (
+            &messages,
+            "listCollect",
+            r#"[{"channel":"general"}]"#,
+            "budget 600 µs",
+        ),
         (&messages, "listTake", "[{}]", ""),
         (&zod, "noop", "[{}]", "budget 100 µs"),
         (&zod, "check", "[{}]", ""),
@@ -33,19 +42,30 @@ fn run() {
     for (image, export, args, note) in cases {
         measure(image, export, args, note);
     }
-    report("memory of all images", Duration::ZERO, &format!("{} KB", app.engine.bytes() >> 10));
+    report(
+        "memory of all images",
+        Duration::ZERO,
+        &format!("{} KB", app.engine.bytes() >> 10),
+    );
 }
 
 fn timed_image(app: &App, entry: &str) -> std::sync::Arc<Image> {
     let started = Instant::now();
     let image = app.image(entry);
     assert!(image.import_error.is_none(), "{:?}", image.import_error);
-    report(&format!("image {entry}"), started.elapsed(), &format!("{} KB", image.bytes() >> 10));
+    report(
+        &format!("image {entry}"),
+        started.elapsed(),
+        &format!("{} KB", image.bytes() >> 10),
+    );
     image
 }
 
 fn measure(image: &std::sync::Arc<Image>, export: &str, args: &str, note: &str) {
-    let mut host = TestHost { documents: documents(100), ..Default::default() };
+    let mut host = TestHost {
+        documents: documents(100),
+        ..Default::default()
+    };
     let mut times: Vec<Duration> = (0..ROUNDS)
         .map(|_| {
             host.calls.clear();
@@ -59,7 +79,11 @@ fn measure(image: &std::sync::Arc<Image>, export: &str, args: &str, note: &str) 
         })
         .collect();
     times.sort();
-    report(export, times[times.len() / 2], &format!("p90 {:?} {note}", times[times.len() * 9 / 10]));
+    report(
+        export,
+        times[times.len() / 2],
+        &format!("p90 {:?} {note}", times[times.len() * 9 / 10]),
+    );
 }
 
 fn report(what: &str, time: Duration, note: &str) {

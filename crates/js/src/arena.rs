@@ -94,7 +94,12 @@ impl Arena {
 
     fn tops(&self) -> (usize, usize) {
         // SAFETY: as in `used`.
-        unsafe { ((*self.header_ptr()).page_top, (*self.header_ptr()).general_top) }
+        unsafe {
+            (
+                (*self.header_ptr()).page_top,
+                (*self.header_ptr()).general_top,
+            )
+        }
     }
 
     /// The used parts as (address, length), whole pages.
@@ -148,7 +153,12 @@ fn reserve_aligned() -> io::Result<usize> {
         if start + total > end {
             libc::munmap(end as *mut libc::c_void, start + total - end);
         }
-        if libc::mprotect(base as *mut libc::c_void, SIZE, libc::PROT_READ | libc::PROT_WRITE) != 0 {
+        if libc::mprotect(
+            base as *mut libc::c_void,
+            SIZE,
+            libc::PROT_READ | libc::PROT_WRITE,
+        ) != 0
+        {
             let error = io::Error::last_os_error();
             libc::munmap(base as *mut libc::c_void, SIZE);
             return Err(error);

@@ -46,12 +46,24 @@ impl CompiledModule {
 }
 
 /// Compiles one module of a deployment.
-pub(crate) fn module(path: &str, source: &str, native_conversion: bool) -> Result<CompiledModule, JsError> {
+pub(crate) fn module(
+    path: &str,
+    source: &str,
+    native_conversion: bool,
+) -> Result<CompiledModule, JsError> {
     let source_hash = Sha256::digest(source.as_bytes()).into();
-    let (text, library) =
-        if native_conversion { recognise::bind(source) } else { (source.into(), Library::default()) };
+    let (text, library) = if native_conversion {
+        recognise::bind(source)
+    } else {
+        (source.into(), Library::default())
+    };
     let bytecode = bytecode(&format!("{SCHEME}{path}"), &text, ffi::EVAL_TYPE_MODULE)?;
-    Ok(CompiledModule { path: path.to_owned(), source_hash, bytecode, library })
+    Ok(CompiledModule {
+        path: path.to_owned(),
+        source_hash,
+        bytecode,
+        library,
+    })
 }
 
 /// Compiles a script of the bootstrap: an expression that gives a function.
@@ -80,7 +92,12 @@ impl Compiler {
             let compiler = Compiler { rt, ctx };
             ffi::JS_SetMaxStackSize(rt, native_stack::budget_bytes());
             ffi::JS_UpdateStackTop(rt);
-            ffi::JS_SetModuleLoaderFunc(rt, Some(keep_specifier), Some(empty_module), std::ptr::null_mut());
+            ffi::JS_SetModuleLoaderFunc(
+                rt,
+                Some(keep_specifier),
+                Some(empty_module),
+                std::ptr::null_mut(),
+            );
             if ffi::JS_AddIntrinsicBaseObjects(ctx) != 0 || ffi::JS_AddIntrinsicEval(ctx) != 0 {
                 return Err(JsError::internal("no memory for a compiler"));
             }
@@ -118,7 +135,11 @@ unsafe extern "C" fn keep_specifier(
     }
 }
 
-unsafe extern "C" fn empty_module(ctx: *mut JSContext, name: *const c_char, _: *mut c_void) -> *mut JSModuleDef {
+unsafe extern "C" fn empty_module(
+    ctx: *mut JSContext,
+    name: *const c_char,
+    _: *mut c_void,
+) -> *mut JSModuleDef {
     unsafe extern "C" fn init(_: *mut JSContext, _: *mut JSModuleDef) -> c_int {
         0
     }
@@ -129,7 +150,8 @@ unsafe extern "C" fn empty_module(ctx: *mut JSContext, name: *const c_char, _: *
 fn bytecode(name: &str, source: &str, kind: c_int) -> Result<Vec<u8>, JsError> {
     let compiler = Compiler::new()?;
     let js = Js(compiler.ctx);
-    let file = CString::new(name).map_err(|_| JsError::internal("module name contains a zero byte"))?;
+    let file =
+        CString::new(name).map_err(|_| JsError::internal("module name contains a zero byte"))?;
     // The parser wants a terminating zero.
     let mut text = Vec::with_capacity(source.len() + 1);
     text.extend_from_slice(source.as_bytes());
@@ -164,10 +186,16 @@ fn bytecode(name: &str, source: &str, kind: c_int) -> Result<Vec<u8>, JsError> {
 
 fn compile_error(js: Js) -> JsError {
     let exception = js.take_exception();
-    let text = js.to_text(exception).unwrap_or_else(|| "out of memory".to_owned());
+    let text = js
+        .to_text(exception)
+        .unwrap_or_else(|| "out of memory".to_owned());
     let frames = error_frames(js, exception);
     js.free(exception);
-    JsError::Compile(JsException { message: format!("Uncaught {text}"), frames, ..Default::default() })
+    JsError::Compile(JsException {
+        message: format!("Uncaught {text}"),
+        frames,
+        ..Default::default()
+    })
 }
 
 /// Frames captured when an error was made; empty for anything else.
@@ -178,7 +206,10 @@ pub(crate) fn error_frames(js: Js, error: JSValue) -> Vec<stack::Frame> {
         js.drop_exception();
         return Vec::new();
     }
-    let frames = js.text(text).map(|text| stack::parse_frames(&text)).unwrap_or_default();
+    let frames = js
+        .text(text)
+        .map(|text| stack::parse_frames(&text))
+        .unwrap_or_default();
     js.free(text);
     frames
 }
@@ -207,7 +238,12 @@ mod tests {
 
     #[test]
     fn modules_compile_without_their_imports() {
-        let compiled = module("a/b.js", "import {x} from '../c.js'; export const y = x + 1;", true).expect("compiles");
+        let compiled = module(
+            "a/b.js",
+            "import {x} from '../c.js'; export const y = x + 1;",
+            true,
+        )
+        .expect("compiles");
         assert!(!compiled.bytecode.is_empty());
     }
 
@@ -216,7 +252,11 @@ mod tests {
         let Err(JsError::Compile(error)) = module("bad.js", "export const x = ;\n", true) else {
             panic!("must not compile");
         };
-        assert!(error.message.starts_with("Uncaught SyntaxError: "), "{}", error.message);
+        assert!(
+            error.message.starts_with("Uncaught SyntaxError: "),
+            "{}",
+            error.message
+        );
         assert_eq!(error.frames[0].file.as_deref(), Some("convex:/bad.js"));
         assert_eq!(error.frames[0].line, Some(1));
     }

@@ -53,7 +53,10 @@ impl Kind {
         ];
         // SAFETY: `value` is alive.
         let kind = unsafe { ffi::hull_kind(js.0, value) };
-        usize::try_from(kind).ok().and_then(|kind| KINDS.get(kind).copied()).unwrap_or(Kind::Other)
+        usize::try_from(kind)
+            .ok()
+            .and_then(|kind| KINDS.get(kind).copied())
+            .unwrap_or(Kind::Other)
     }
 }
 
@@ -69,7 +72,11 @@ fn elements<'a>(array: JSValue) -> &'a [JSValue] {
     // SAFETY: the caller has checked the kind; a count of zero may come with null.
     unsafe {
         let first = ffi::hull_array_elements(array, &raw mut count);
-        if count == 0 { &[] } else { std::slice::from_raw_parts(first, count as usize) }
+        if count == 0 {
+            &[]
+        } else {
+            std::slice::from_raw_parts(first, count as usize)
+        }
     }
 }
 
@@ -81,13 +88,18 @@ fn properties(js: Js, object: JSValue) -> impl Iterator<Item = (JSAtom, JSValue)
     (0..slots).filter_map(move |slot| {
         let (mut key, mut value) = (0, JSValue::UNDEFINED);
         // SAFETY: as above.
-        let listed = unsafe { ffi::hull_object_slot(js.0, object, slot, &raw mut key, &raw mut value) };
+        let listed =
+            unsafe { ffi::hull_object_slot(js.0, object, slot, &raw mut key, &raw mut value) };
         listed.then_some((key, value))
     })
 }
 
 /// Runs `use_name` with the name of a field if it is plain ASCII.
-fn with_name<R>(js: Js, atom: JSAtom, use_name: impl FnOnce(&str) -> Result<R, Miss>) -> Result<R, Miss> {
+fn with_name<R>(
+    js: Js,
+    atom: JSAtom,
+    use_name: impl FnOnce(&str) -> Result<R, Miss>,
+) -> Result<R, Miss> {
     let (mut len, mut is_wide) = (0u32, 0);
     // SAFETY: the characters live as long as the atom, which its object holds.
     let start = unsafe { ffi::hull_atom_chars(js.0, atom, &raw mut len, &raw mut is_wide) };
@@ -109,7 +121,9 @@ fn with_name<R>(js: Js, atom: JSAtom, use_name: impl FnOnce(&str) -> Result<R, M
 
 /// The library's rule for field names.
 fn is_field_name(name: &str) -> bool {
-    name.len() <= 1024 && !name.starts_with('$') && name.bytes().all(|byte| (32..127).contains(&byte))
+    name.len() <= 1024
+        && !name.starts_with('$')
+        && name.bytes().all(|byte| (32..127).contains(&byte))
 }
 
 /// Parses the JSON text of a result.

@@ -66,7 +66,9 @@ impl Engine {
             modules: Mutex::new(ModuleCache::default()),
             config,
         };
-        Ok(Engine { shared: Arc::new(shared) })
+        Ok(Engine {
+            shared: Arc::new(shared),
+        })
     }
 
     /// Compiles a module, or finds it in the cache by path and source.
@@ -79,9 +81,15 @@ impl Engine {
         if let Some(found) = self.shared.lock_modules().get(&key) {
             return Ok(found);
         }
-        let module = Arc::new(compile::module(path, source, self.shared.config.native_conversion)?);
+        let module = Arc::new(compile::module(
+            path,
+            source,
+            self.shared.config.native_conversion,
+        )?);
         let bytes_max = self.shared.config.bytecode_cache_bytes;
-        self.shared.lock_modules().insert(key, module.clone(), bytes_max);
+        self.shared
+            .lock_modules()
+            .insert(key, module.clone(), bytes_max);
         Ok(module)
     }
 
@@ -135,7 +143,12 @@ impl Engine {
 
     /// Returns the memory of all images and of the bytecode cache, in bytes.
     pub fn bytes(&self) -> usize {
-        let images: usize = self.shared.live_images().iter().map(|image| image.bytes()).sum();
+        let images: usize = self
+            .shared
+            .live_images()
+            .iter()
+            .map(|image| image.bytes())
+            .sum();
         images + self.shared.lock_modules().bytes
     }
 }
@@ -205,7 +218,10 @@ impl Shared {
 
     /// Strong references, so that no image is dropped under the lock.
     fn live_images(&self) -> Vec<Arc<Image>> {
-        self.lock_images().iter().filter_map(Weak::upgrade).collect()
+        self.lock_images()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect()
     }
 
     fn lock_images(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Image>>> {
@@ -240,7 +256,11 @@ impl ModuleCache {
             self.bytes -= old.bytes();
         }
         while self.bytes > bytes_max {
-            let oldest = self.entries.iter().min_by_key(|(_, (_, last_use))| *last_use).map(|(key, _)| *key);
+            let oldest = self
+                .entries
+                .iter()
+                .min_by_key(|(_, (_, last_use))| *last_use)
+                .map(|(key, _)| *key);
             match oldest.and_then(|key| self.entries.remove(&key)) {
                 Some((old, _)) => self.bytes -= old.bytes(),
                 None => break,

@@ -43,7 +43,10 @@ pub struct JsException {
 impl JsException {
     /// An error of the runtime itself, which has no frames.
     pub(crate) fn of_runtime(message: impl Into<String>) -> Self {
-        JsException { message: message.into(), ..Default::default() }
+        JsException {
+            message: message.into(),
+            ..Default::default()
+        }
     }
 }
 
@@ -62,7 +65,10 @@ impl JsError {
         Some(match self {
             JsError::Thrown(exception) | JsError::Compile(exception) => exception.message.clone(),
             JsError::Timeout { limit } => {
-                format!("Function execution timed out (maximum duration: {})", seconds(*limit))
+                format!(
+                    "Function execution timed out (maximum duration: {})",
+                    seconds(*limit)
+                )
             }
             JsError::OutOfMemory { limit_bytes } => format!(
                 "JavaScript execution ran out of memory (maximum memory usage: {} MB)",
@@ -86,10 +92,14 @@ impl ImportError {
     /// Takes what user code caused; anything else is handed back.
     pub(crate) fn of(error: JsError) -> Result<Self, JsError> {
         Ok(match error {
-            JsError::Thrown(exception) | JsError::Compile(exception) => ImportError::Thrown(exception),
+            JsError::Thrown(exception) | JsError::Compile(exception) => {
+                ImportError::Thrown(exception)
+            }
             JsError::Timeout { limit } => ImportError::Timeout { limit },
             JsError::OutOfMemory { limit_bytes } => ImportError::OutOfMemory { limit_bytes },
-            error @ (JsError::NeverResolves | JsError::Aborted(_) | JsError::Internal(_)) => return Err(error),
+            error @ (JsError::NeverResolves | JsError::Aborted(_) | JsError::Internal(_)) => {
+                return Err(error);
+            }
         })
     }
 }
@@ -130,9 +140,19 @@ mod tests {
 
     #[test]
     fn limits_are_named_as_the_protocol_does() {
-        let timeout = JsError::Timeout { limit: Duration::from_secs(1) };
-        assert_eq!(timeout.to_string(), "Function execution timed out (maximum duration: 1s)");
-        let oom = JsError::OutOfMemory { limit_bytes: 64 << 20 };
-        assert_eq!(oom.to_string(), "JavaScript execution ran out of memory (maximum memory usage: 64 MB)");
+        let timeout = JsError::Timeout {
+            limit: Duration::from_secs(1),
+        };
+        assert_eq!(
+            timeout.to_string(),
+            "Function execution timed out (maximum duration: 1s)"
+        );
+        let oom = JsError::OutOfMemory {
+            limit_bytes: 64 << 20,
+        };
+        assert_eq!(
+            oom.to_string(),
+            "JavaScript execution ran out of memory (maximum memory usage: 64 MB)"
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use hull_value::PackedValue;
 
 use crate::compile;
+use crate::cut;
 use crate::error::JsException;
 use crate::ffi::{self, JSValue};
 use crate::js::Js;
@@ -17,18 +18,39 @@ pub(crate) fn describe(js: Js, thrown: JSValue) -> JsException {
         let text = js.to_text(thrown).unwrap_or_default();
         return JsException::of_runtime(cut(format!("Uncaught {text}")));
     }
-    let message = match (text_property(js, thrown, c"name"), text_property(js, thrown, c"message")) {
+    let message = match (
+        text_property(js, thrown, c"name"),
+        text_property(js, thrown, c"message"),
+    ) {
         // SAFETY: plain accessor.
-        (None, None) if !unsafe { ffi::JS_IsError(thrown) } => format!("Uncaught #<{}>", class_name(js, thrown)),
-        (name, message) => uncaught(name.as_deref().unwrap_or("Error"), message.as_deref().unwrap_or("")),
+        (None, None) if !unsafe { ffi::JS_IsError(thrown) } => {
+            format!("Uncaught #<{}>", class_name(js, thrown))
+        }
+        (name, message) => uncaught(
+            name.as_deref().unwrap_or("Error"),
+            message.as_deref().unwrap_or(""),
+        ),
     };
     let frames = compile::error_frames(js, thrown);
     match convex_error_data(js, thrown) {
-        None => JsException { message: cut(message), frames, ..Default::default() },
-        Some(Ok(data)) => JsException { message: cut(message), frames, data: Some(data), code: None },
+        None => JsException {
+            message: cut(message),
+            frames,
+            ..Default::default()
+        },
+        Some(Ok(data)) => JsException {
+            message: cut(message),
+            frames,
+            data: Some(data),
+            code: None,
+        },
         Some(Err(why)) => {
             let message = format!("Uncaught ConvexError with invalid data: {why}");
-            JsException { message: cut(message), frames, ..Default::default() }
+            JsException {
+                message: cut(message),
+                frames,
+                ..Default::default()
+            }
         }
     }
 }
@@ -43,26 +65,34 @@ fn uncaught(name: &str, message: &str) -> String {
 }
 
 fn cut(mut message: String) -> String {
-    let end = message.floor_char_boundary(ERROR_MESSAGE_BYTES_MAX);
-    message.truncate(end);
+    cut::cut(&mut message, ERROR_MESSAGE_BYTES_MAX);
     message
 }
 
 /// A property as text; None if it is undefined or cannot be read.
 fn text_property(js: Js, object: JSValue, name: &CStr) -> Option<String> {
     let value = js.get(object, name)?;
-    let text = if value.is_undefined() { None } else { js.to_text(value) };
+    let text = if value.is_undefined() {
+        None
+    } else {
+        js.to_text(value)
+    };
     js.free(value);
     text
 }
 
 fn class_name(js: Js, object: JSValue) -> String {
     let name = js.get(object, c"constructor").and_then(|constructor| {
-        let name = if constructor.is_object() { text_property(js, constructor, c"name") } else { None };
+        let name = if constructor.is_object() {
+            text_property(js, constructor, c"name")
+        } else {
+            None
+        };
         js.free(constructor);
         name
     });
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "Object".to_owned())
+    name.filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "Object".to_owned())
 }
 
 /// The payload of a ConvexError, whose library code has already turned `data`

@@ -52,12 +52,24 @@ const TAG_EXCEPTION: i64 = 6;
 const TAG_FLOAT64: i64 = 8;
 
 impl JSValue {
-    pub(crate) const UNDEFINED: JSValue = JSValue { u: 0, tag: TAG_UNDEFINED };
-    pub(crate) const NULL: JSValue = JSValue { u: 0, tag: TAG_NULL };
-    pub(crate) const EXCEPTION: JSValue = JSValue { u: 0, tag: TAG_EXCEPTION };
+    pub(crate) const UNDEFINED: JSValue = JSValue {
+        u: 0,
+        tag: TAG_UNDEFINED,
+    };
+    pub(crate) const NULL: JSValue = JSValue {
+        u: 0,
+        tag: TAG_NULL,
+    };
+    pub(crate) const EXCEPTION: JSValue = JSValue {
+        u: 0,
+        tag: TAG_EXCEPTION,
+    };
 
     pub(crate) fn bool(value: bool) -> Self {
-        JSValue { u: u64::from(value), tag: TAG_BOOL }
+        JSValue {
+            u: u64::from(value),
+            tag: TAG_BOOL,
+        }
     }
 
     /// A number in its shortest form: an integer that fits 32 bits (but not
@@ -65,9 +77,15 @@ impl JSValue {
     pub(crate) fn number(value: f64) -> Self {
         let int = value as i32;
         if f64::from(int) == value && !(int == 0 && value.is_sign_negative()) {
-            JSValue { u: u64::from(int as u32), tag: TAG_INT }
+            JSValue {
+                u: u64::from(int as u32),
+                tag: TAG_INT,
+            }
         } else {
-            JSValue { u: value.to_bits(), tag: TAG_FLOAT64 }
+            JSValue {
+                u: value.to_bits(),
+                tag: TAG_FLOAT64,
+            }
         }
     }
 
@@ -101,7 +119,10 @@ impl JSValue {
         self.u as usize
     }
     pub(crate) fn module(module: *mut JSModuleDef) -> Self {
-        JSValue { u: module as u64, tag: TAG_MODULE }
+        JSValue {
+            u: module as u64,
+            tag: TAG_MODULE,
+        }
     }
     pub(crate) fn module_ptr(self) -> *mut JSModuleDef {
         debug_assert_eq!(self.tag, TAG_MODULE);
@@ -129,12 +150,8 @@ pub(crate) struct JSClassDef {
 
 pub(crate) type JSCFunction =
     unsafe extern "C" fn(*mut JSContext, JSValue, c_int, *mut JSValue) -> JSValue;
-pub(crate) type JSModuleNormalizeFunc = unsafe extern "C" fn(
-    *mut JSContext,
-    *const c_char,
-    *const c_char,
-    *mut c_void,
-) -> *mut c_char;
+pub(crate) type JSModuleNormalizeFunc =
+    unsafe extern "C" fn(*mut JSContext, *const c_char, *const c_char, *mut c_void) -> *mut c_char;
 pub(crate) type JSModuleLoaderFunc =
     unsafe extern "C" fn(*mut JSContext, *const c_char, *mut c_void) -> *mut JSModuleDef;
 pub(crate) type JSModuleInitFunc = unsafe extern "C" fn(*mut JSContext, *mut JSModuleDef) -> c_int;
@@ -156,14 +173,21 @@ const CFUNC_GENERIC: c_int = 0;
 
 unsafe extern "C" {
     pub(crate) fn JS_NewRuntime() -> *mut JSRuntime;
-    pub(crate) fn JS_NewRuntime2(mf: *const JSMallocFunctions, opaque: *mut c_void) -> *mut JSRuntime;
+    pub(crate) fn JS_NewRuntime2(
+        mf: *const JSMallocFunctions,
+        opaque: *mut c_void,
+    ) -> *mut JSRuntime;
     pub(crate) fn JS_FreeRuntime(rt: *mut JSRuntime);
     pub(crate) fn JS_GetRuntime(ctx: *mut JSContext) -> *mut JSRuntime;
     pub(crate) fn JS_SetMaxStackSize(rt: *mut JSRuntime, size: usize);
     pub(crate) fn JS_UpdateStackTop(rt: *mut JSRuntime);
     pub(crate) fn JS_SetGCThreshold(rt: *mut JSRuntime, threshold: usize);
     pub(crate) fn JS_RunGC(rt: *mut JSRuntime);
-    pub(crate) fn JS_SetInterruptHandler(rt: *mut JSRuntime, cb: Option<JSInterruptHandler>, opaque: *mut c_void);
+    pub(crate) fn JS_SetInterruptHandler(
+        rt: *mut JSRuntime,
+        cb: Option<JSInterruptHandler>,
+        opaque: *mut c_void,
+    );
     pub(crate) fn JS_SetModuleLoaderFunc(
         rt: *mut JSRuntime,
         normalize: Option<JSModuleNormalizeFunc>,
@@ -201,15 +225,38 @@ unsafe extern "C" {
         filename: *const c_char,
         flags: c_int,
     ) -> JSValue;
-    pub(crate) fn JS_WriteObject(ctx: *mut JSContext, size: *mut usize, obj: JSValue, flags: c_int) -> *mut u8;
-    pub(crate) fn JS_ReadObject(ctx: *mut JSContext, buf: *const u8, len: usize, flags: c_int) -> JSValue;
+    pub(crate) fn JS_WriteObject(
+        ctx: *mut JSContext,
+        size: *mut usize,
+        obj: JSValue,
+        flags: c_int,
+    ) -> *mut u8;
+    pub(crate) fn JS_ReadObject(
+        ctx: *mut JSContext,
+        buf: *const u8,
+        len: usize,
+        flags: c_int,
+    ) -> JSValue;
     pub(crate) fn JS_EvalFunction(ctx: *mut JSContext, func: JSValue) -> JSValue;
     pub(crate) fn JS_ResolveModule(ctx: *mut JSContext, module: JSValue) -> c_int;
     pub(crate) fn JS_GetModuleNamespace(ctx: *mut JSContext, m: *mut JSModuleDef) -> JSValue;
-    pub(crate) fn JS_NewCModule(ctx: *mut JSContext, name: *const c_char, init: JSModuleInitFunc) -> *mut JSModuleDef;
+    pub(crate) fn JS_NewCModule(
+        ctx: *mut JSContext,
+        name: *const c_char,
+        init: JSModuleInitFunc,
+    ) -> *mut JSModuleDef;
 
-    pub(crate) fn JS_AddModuleExport(ctx: *mut JSContext, m: *mut JSModuleDef, name: *const c_char) -> c_int;
-    pub(crate) fn JS_SetModuleExport(ctx: *mut JSContext, m: *mut JSModuleDef, name: *const c_char, v: JSValue) -> c_int;
+    pub(crate) fn JS_AddModuleExport(
+        ctx: *mut JSContext,
+        m: *mut JSModuleDef,
+        name: *const c_char,
+    ) -> c_int;
+    pub(crate) fn JS_SetModuleExport(
+        ctx: *mut JSContext,
+        m: *mut JSModuleDef,
+        name: *const c_char,
+        v: JSValue,
+    ) -> c_int;
 
     pub(crate) fn JS_DupValue(ctx: *mut JSContext, v: JSValue) -> JSValue;
     pub(crate) fn JS_FreeValue(ctx: *mut JSContext, v: JSValue);
@@ -218,25 +265,66 @@ unsafe extern "C" {
     pub(crate) fn JS_AtomToValue(ctx: *mut JSContext, atom: JSAtom) -> JSValue;
     pub(crate) fn JS_NewStringLen(ctx: *mut JSContext, s: *const c_char, len: usize) -> JSValue;
     pub(crate) fn JS_NewArray(ctx: *mut JSContext) -> JSValue;
-    pub(crate) fn JS_NewArrayFrom(ctx: *mut JSContext, count: c_int, values: *const JSValue) -> JSValue;
+    pub(crate) fn JS_NewArrayFrom(
+        ctx: *mut JSContext,
+        count: c_int,
+        values: *const JSValue,
+    ) -> JSValue;
     pub(crate) fn JS_NewObject(ctx: *mut JSContext) -> JSValue;
-    pub(crate) fn JS_NewObjectFrom(ctx: *mut JSContext, count: c_int, props: *const JSAtom, values: *const JSValue) -> JSValue;
+    pub(crate) fn JS_NewObjectFrom(
+        ctx: *mut JSContext,
+        count: c_int,
+        props: *const JSAtom,
+        values: *const JSValue,
+    ) -> JSValue;
     pub(crate) fn JS_NewObjectClass(ctx: *mut JSContext, class: JSClassID) -> JSValue;
     pub(crate) fn JS_NewBigInt64(ctx: *mut JSContext, v: i64) -> JSValue;
-    pub(crate) fn JS_NewArrayBufferCopy(ctx: *mut JSContext, buf: *const u8, len: usize) -> JSValue;
+    pub(crate) fn JS_NewArrayBufferCopy(ctx: *mut JSContext, buf: *const u8, len: usize)
+    -> JSValue;
     pub(crate) fn JS_NewUint8ArrayCopy(ctx: *mut JSContext, buf: *const u8, len: usize) -> JSValue;
-    pub(crate) fn JS_ParseJSON(ctx: *mut JSContext, buf: *const c_char, len: usize, filename: *const c_char) -> JSValue;
+    pub(crate) fn JS_ParseJSON(
+        ctx: *mut JSContext,
+        buf: *const c_char,
+        len: usize,
+        filename: *const c_char,
+    ) -> JSValue;
     pub(crate) fn JS_GetGlobalObject(ctx: *mut JSContext) -> JSValue;
     pub(crate) fn JS_GetProperty(ctx: *mut JSContext, obj: JSValue, prop: JSAtom) -> JSValue;
-    pub(crate) fn JS_GetPropertyStr(ctx: *mut JSContext, obj: JSValue, prop: *const c_char) -> JSValue;
-    pub(crate) fn JS_SetPropertyStr(ctx: *mut JSContext, obj: JSValue, prop: *const c_char, v: JSValue) -> c_int;
-    pub(crate) fn JS_SetPropertyUint32(ctx: *mut JSContext, obj: JSValue, index: u32, v: JSValue) -> c_int;
+    pub(crate) fn JS_GetPropertyStr(
+        ctx: *mut JSContext,
+        obj: JSValue,
+        prop: *const c_char,
+    ) -> JSValue;
+    pub(crate) fn JS_SetPropertyStr(
+        ctx: *mut JSContext,
+        obj: JSValue,
+        prop: *const c_char,
+        v: JSValue,
+    ) -> c_int;
+    pub(crate) fn JS_SetPropertyUint32(
+        ctx: *mut JSContext,
+        obj: JSValue,
+        index: u32,
+        v: JSValue,
+    ) -> c_int;
     pub(crate) fn JS_HasProperty(ctx: *mut JSContext, obj: JSValue, prop: JSAtom) -> c_int;
-    pub(crate) fn JS_DefinePropertyValueStr(ctx: *mut JSContext, obj: JSValue, prop: *const c_char, v: JSValue, flags: c_int) -> c_int;
+    pub(crate) fn JS_DefinePropertyValueStr(
+        ctx: *mut JSContext,
+        obj: JSValue,
+        prop: *const c_char,
+        v: JSValue,
+        flags: c_int,
+    ) -> c_int;
     pub(crate) fn JS_ValueToAtom(ctx: *mut JSContext, v: JSValue) -> JSAtom;
     pub(crate) fn JS_ToString(ctx: *mut JSContext, v: JSValue) -> JSValue;
     pub(crate) fn JS_IsError(v: JSValue) -> bool;
-    pub(crate) fn JS_Call(ctx: *mut JSContext, func: JSValue, this: JSValue, argc: c_int, argv: *const JSValue) -> JSValue;
+    pub(crate) fn JS_Call(
+        ctx: *mut JSContext,
+        func: JSValue,
+        this: JSValue,
+        argc: c_int,
+        argv: *const JSValue,
+    ) -> JSValue;
     pub(crate) fn JS_NewCFunction2(
         ctx: *mut JSContext,
         func: JSCFunction,
@@ -260,21 +348,47 @@ unsafe extern "C" {
 
     pub(crate) fn hull_error_frames(ctx: *mut JSContext, v: JSValue) -> JSValue;
     pub(crate) fn hull_new_error(ctx: *mut JSContext, kind: c_int, message: JSValue) -> JSValue;
-    pub(crate) fn hull_function_position(ctx: *mut JSContext, f: JSValue, file: *mut JSAtom, line: *mut c_int, col: *mut c_int) -> bool;
+    pub(crate) fn hull_function_position(
+        ctx: *mut JSContext,
+        f: JSValue,
+        file: *mut JSAtom,
+        line: *mut c_int,
+        col: *mut c_int,
+    ) -> bool;
     pub(crate) fn hull_get_async_context(ctx: *mut JSContext) -> JSValue;
     pub(crate) fn hull_set_async_context(ctx: *mut JSContext, v: JSValue);
     pub(crate) fn hull_kind(ctx: *mut JSContext, v: JSValue) -> c_int;
     pub(crate) fn hull_array_elements(v: JSValue, count: *mut u32) -> *const JSValue;
     pub(crate) fn hull_object_slots(v: JSValue) -> u32;
-    pub(crate) fn hull_object_slot(ctx: *mut JSContext, v: JSValue, i: u32, key: *mut JSAtom, value: *mut JSValue) -> bool;
-    pub(crate) fn hull_atom_chars(ctx: *mut JSContext, atom: JSAtom, len: *mut u32, is_wide: *mut c_int) -> *const c_void;
+    pub(crate) fn hull_object_slot(
+        ctx: *mut JSContext,
+        v: JSValue,
+        i: u32,
+        key: *mut JSAtom,
+        value: *mut JSValue,
+    ) -> bool;
+    pub(crate) fn hull_atom_chars(
+        ctx: *mut JSContext,
+        atom: JSAtom,
+        len: *mut u32,
+        is_wide: *mut c_int,
+    ) -> *const c_void;
     pub(crate) fn hull_atom_int(atom: JSAtom) -> u32;
-    pub(crate) fn hull_string_chars(ctx: *mut JSContext, v: JSValue, len: *mut u32, is_wide: *mut c_int) -> *const c_void;
+    pub(crate) fn hull_string_chars(
+        ctx: *mut JSContext,
+        v: JSValue,
+        len: *mut u32,
+        is_wide: *mut c_int,
+    ) -> *const c_void;
     pub(crate) fn hull_bigint_to_i64(v: JSValue, out: *mut i64) -> bool;
     pub(crate) fn hull_bytes(v: JSValue, len: *mut usize) -> *const u8;
     pub(crate) fn hull_has_to_json(ctx: *mut JSContext) -> bool;
     pub(crate) fn hull_shape_of(v: JSValue, count: u32) -> *mut JSShape;
-    pub(crate) fn hull_object_from_shape(ctx: *mut JSContext, shape: *mut JSShape, values: *const JSValue) -> JSValue;
+    pub(crate) fn hull_object_from_shape(
+        ctx: *mut JSContext,
+        shape: *mut JSShape,
+        values: *const JSValue,
+    ) -> JSValue;
 }
 
 /// Makes a host function. `name` and the function live as long as the process.

@@ -49,9 +49,15 @@ pub enum Reply {
     /// A document or null.
     Document(Option<PackedValue>),
     /// The answer of `1.0/queryStreamNext`.
-    Next { value: Option<PackedValue>, done: bool },
+    Next {
+        value: Option<PackedValue>,
+        done: bool,
+    },
     /// The answer of `1.0/queryPage`: `rest` holds every field but `page`.
-    Page { page: Vec<PackedValue>, rest: serde_json::Map<String, serde_json::Value> },
+    Page {
+        page: Vec<PackedValue>,
+        rest: serde_json::Map<String, serde_json::Value>,
+    },
 }
 
 impl Reply {
@@ -65,7 +71,11 @@ impl Reply {
             Reply::Next { value, done } => {
                 out.extend_from_slice(b"{\"value\":");
                 encode_or_null(value.as_ref(), &mut out);
-                out.extend_from_slice(if *done { b",\"done\":true}" } else { b",\"done\":false}" });
+                out.extend_from_slice(if *done {
+                    b",\"done\":true}"
+                } else {
+                    b",\"done\":false}"
+                });
             }
             Reply::Page { page, rest } => {
                 out.extend_from_slice(b"{\"page\":[");
@@ -104,7 +114,10 @@ fn encode_or_null(value: Option<&PackedValue>, out: &mut Vec<u8>) {
 #[derive(Debug)]
 pub enum HostError {
     /// The developer's fault: a catchable `Error`, with `data` for ConvexErrors.
-    User { message: String, data: Option<PackedValue> },
+    User {
+        message: String,
+        data: Option<PackedValue>,
+    },
     /// Ends this function; user code cannot catch it, the caller sees a
     /// JavaScript error with frames.
     Uncatchable { message: String },

@@ -141,7 +141,11 @@ impl Image {
     }
 
     fn put_idle(&self, vm: Vm) {
-        self.lock_idle().push(Idle { vm, since: Instant::now(), released: false });
+        self.lock_idle().push(Idle {
+            vm,
+            since: Instant::now(),
+            released: false,
+        });
     }
 
     /// Drops one idle isolate. Returns whether there was one.
@@ -184,6 +188,9 @@ impl Drop for Image {
 
 impl std::fmt::Debug for Image {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Image").field("entry", &self.spec.entry).field("bytes", &self.bytes()).finish_non_exhaustive()
+        f.debug_struct("Image")
+            .field("entry", &self.spec.entry)
+            .field("bytes", &self.bytes())
+            .finish_non_exhaustive()
     }
 }

@@ -49,8 +49,12 @@ pub(crate) fn run(
         Inspection::AuthConfig => c"inspectAuthConfig",
         Inspection::Definition => c"inspectDefinition",
     };
-    let functions = js.get(native, c"inspect").ok_or_else(|| JsError::internal("no inspection scripts"))?;
-    let function = js.get(functions, name).ok_or_else(|| JsError::internal("no inspection script"))?;
+    let functions = js
+        .get(native, c"inspect")
+        .ok_or_else(|| JsError::internal("no inspection scripts"))?;
+    let function = js
+        .get(functions, name)
+        .ok_or_else(|| JsError::internal("no inspection script"))?;
     let path = js.string(&spec.entry);
     let result = js.call(function, JSValue::UNDEFINED, &[vm.namespace, path]);
     let logs = std::mem::take(&mut vm.slot().run.import_logs);
@@ -62,7 +66,8 @@ pub(crate) fn run(
         return Err(inspection_error(&vm));
     }
     vm.drain_jobs()?;
-    js.text(result).ok_or_else(|| JsError::internal("an inspection script gave no text"))
+    js.text(result)
+        .ok_or_else(|| JsError::internal("an inspection script gave no text"))
 }
 
 /// The error of a check: texts of the specification carry a `code` and stand

@@ -84,7 +84,11 @@ pub struct Isolate {
 impl Isolate {
     pub(crate) fn new(vm: Vm, image: Arc<Image>) -> Self {
         let taken_bytes = vm.bytes();
-        Isolate { vm: Some(vm), image, taken_bytes }
+        Isolate {
+            vm: Some(vm),
+            image,
+            taken_bytes,
+        }
     }
 
     /// Runs one call to its end; afterwards the isolate is pristine again.
@@ -92,13 +96,26 @@ impl Isolate {
     /// A panic of the host is raised again here once the isolate is clean.
     pub fn call(&mut self, call: &Call<'_>, host: &mut dyn Host) -> CallOutcome {
         let Some(vm) = &mut self.vm else {
-            return CallOutcome::failed(JsError::internal("the isolate could not be reset after an earlier call"));
+            return CallOutcome::failed(JsError::internal(
+                "the isolate could not be reset after an earlier call",
+            ));
         };
-        let mut run = Run::new(call.kind.phase(), &call.seed, call.time_ms, call.user_timeout);
+        let mut run = Run::new(
+            call.kind.phase(),
+            &call.seed,
+            call.time_ms,
+            call.user_timeout,
+        );
         // SAFETY: the run is replaced by the reset below, before `host` is released.
         unsafe { run.lend_host(host) };
         vm.slot().run = run;
-        let result = vm.enter().and_then(|()| Driver { vm, module: &self.image.spec().entry }.run(call));
+        let result = vm.enter().and_then(|()| {
+            Driver {
+                vm,
+                module: &self.image.spec().entry,
+            }
+            .run(call)
+        });
         let run = &mut vm.slot().run;
         let outcome = CallOutcome {
             result,
@@ -135,7 +152,12 @@ impl Drop for Isolate {
 
 impl CallOutcome {
     fn failed(error: JsError) -> Self {
-        CallOutcome { result: Err(error), observed_time: false, observed_rng: false, user_time: Duration::ZERO }
+        CallOutcome {
+            result: Err(error),
+            observed_time: false,
+            observed_rng: false,
+            user_time: Duration::ZERO,
+        }
     }
 }
 
@@ -175,7 +197,11 @@ impl Driver<'_> {
     fn find_function(&self, call: &Call<'_>) -> Result<JSValue, JsError> {
         let js = self.vm.js();
         let (module, export) = (self.module, call.export);
-        let missing = || JsError::thrown(format!("Couldn't find \"{export}\" in module \"{module}\"."));
+        let missing = || {
+            JsError::thrown(format!(
+                "Couldn't find \"{export}\" in module \"{module}\"."
+            ))
+        };
         let atom = js.atom(export);
         // SAFETY: the namespace is part of the image; the atom is freed by the reset.
         let function = unsafe {
@@ -188,7 +214,9 @@ impl Driver<'_> {
             return Err(self.vm.pending_error());
         }
         let has = |name: &CStr| {
-            let Ok(name) = name.to_str() else { return false };
+            let Ok(name) = name.to_str() else {
+                return false;
+            };
             let atom = js.atom(name);
             // SAFETY: as above.
             function.is_object() && unsafe { ffi::JS_HasProperty(js.0, function, atom) } == 1
@@ -275,12 +303,17 @@ impl Driver<'_> {
             return Ok(value);
         }
         let invalid = |why: &str| {
-            JsError::thrown(format!("Function {}:{} return value invalid: {why}", self.module, call.export))
+            JsError::thrown(format!(
+                "Function {}:{} return value invalid: {why}",
+                self.module, call.export
+            ))
         };
         let text = js.chars(result).map(|chars| chars.to_strict());
         self.vm.check_fatal()?;
         match text {
-            Some(Some(text)) => convert::parse_result(&text, call.kind).map_err(|why| invalid(&why)),
+            Some(Some(text)) => {
+                convert::parse_result(&text, call.kind).map_err(|why| invalid(&why))
+            }
             Some(None) => Err(invalid("lone surrogate in a string")),
             None => Err(invalid("the function did not return a string")),
         }
@@ -296,7 +329,9 @@ fn next_batch(pending: &mut std::collections::VecDeque<PendingCall>) -> Vec<Pend
     let mut batch = vec![first];
     while batch.len() < limits::BATCH_MAX
         && group.is_some()
-        && pending.front().is_some_and(|call| batch_group(&call.name) == group)
+        && pending
+            .front()
+            .is_some_and(|call| batch_group(&call.name) == group)
     {
         batch.extend(pending.pop_front());
     }

@@ -17,6 +17,7 @@ mod arena;
 mod bootstrap;
 mod compile;
 mod convert;
+mod cut;
 mod engine;
 mod error;
 mod exception;

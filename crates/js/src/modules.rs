@@ -28,7 +28,11 @@ pub(crate) unsafe extern "C" fn normalize(
     let js = Js(ctx);
     // SAFETY: both texts are zero-terminated.
     let (base, specifier, slot) = unsafe {
-        (CStr::from_ptr(base).to_string_lossy(), CStr::from_ptr(specifier).to_string_lossy(), &*opaque.cast::<Slot>())
+        (
+            CStr::from_ptr(base).to_string_lossy(),
+            CStr::from_ptr(specifier).to_string_lossy(),
+            &*opaque.cast::<Slot>(),
+        )
     };
     if !slot.loading {
         js.throw(ErrorKind::TypeError, "dynamic module import unsupported");
@@ -79,7 +83,12 @@ pub(crate) unsafe extern "C" fn load(
 ) -> *mut JSModuleDef {
     let js = Js(ctx);
     // SAFETY: the name is zero-terminated, the slot alive and not in use elsewhere.
-    let (name, slot) = unsafe { (CStr::from_ptr(name).to_string_lossy().into_owned(), &mut *opaque.cast::<Slot>()) };
+    let (name, slot) = unsafe {
+        (
+            CStr::from_ptr(name).to_string_lossy().into_owned(),
+            &mut *opaque.cast::<Slot>(),
+        )
+    };
     if name == NATIVE_MODULE {
         return bindings::native_module(js);
     }
@@ -90,7 +99,9 @@ pub(crate) unsafe extern "C" fn load(
         let message = if slot.run.phase == Phase::Definition {
             format!("Can't import {path} while evaluating app definition")
         } else {
-            format!("Couldn't find JavaScript module '{path}'. Did you forget to run `npx convex dev`?")
+            format!(
+                "Couldn't find JavaScript module '{path}'. Did you forget to run `npx convex dev`?"
+            )
         };
         js.throw(ErrorKind::Error, &message);
         return std::ptr::null_mut();
@@ -98,7 +109,12 @@ pub(crate) unsafe extern "C" fn load(
     // SAFETY: bytecode made by this process; a module value is a counted
     // reference the engine's module list holds as well.
     let value = unsafe {
-        ffi::JS_ReadObject(js.0, module.bytecode.as_ptr(), module.bytecode.len(), ffi::READ_OBJ_BYTECODE)
+        ffi::JS_ReadObject(
+            js.0,
+            module.bytecode.as_ptr(),
+            module.bytecode.len(),
+            ffi::READ_OBJ_BYTECODE,
+        )
     };
     if value.is_exception() {
         return std::ptr::null_mut();
@@ -116,8 +132,14 @@ mod tests {
     #[test]
     fn specifiers_resolve_as_urls() {
         let base = "convex:/foo/bar.js";
-        assert_eq!(resolve(base, "../_deps/X.js").as_deref(), Ok("convex:/_deps/X.js"));
-        assert_eq!(resolve(base, "./baz.js").as_deref(), Ok("convex:/foo/baz.js"));
+        assert_eq!(
+            resolve(base, "../_deps/X.js").as_deref(),
+            Ok("convex:/_deps/X.js")
+        );
+        assert_eq!(
+            resolve(base, "./baz.js").as_deref(),
+            Ok("convex:/foo/baz.js")
+        );
         assert_eq!(
             resolve(base, "node:fs").expect_err("refused"),
             "Unsupported scheme (node) in node:fs"

@@ -35,9 +35,14 @@ fn ask_lowest_address() -> usize {
             return assumed_lowest_address();
         }
         let (mut start, mut size) = (std::ptr::null_mut(), 0usize);
-        let result = libc::pthread_attr_getstack(&raw const attributes, &raw mut start, &raw mut size);
+        let result =
+            libc::pthread_attr_getstack(&raw const attributes, &raw mut start, &raw mut size);
         libc::pthread_attr_destroy(&raw mut attributes);
-        if result == 0 { start as usize } else { assumed_lowest_address() }
+        if result == 0 {
+            start as usize
+        } else {
+            assumed_lowest_address()
+        }
     }
 }
 
@@ -64,8 +69,12 @@ mod tests {
 
     #[test]
     fn budget_follows_the_thread() {
-        let small = std::thread::Builder::new().stack_size(1 << 20).spawn(budget_bytes);
-        let large = std::thread::Builder::new().stack_size(worker_stack_size()).spawn(budget_bytes);
+        let small = std::thread::Builder::new()
+            .stack_size(1 << 20)
+            .spawn(budget_bytes);
+        let large = std::thread::Builder::new()
+            .stack_size(worker_stack_size())
+            .spawn(budget_bytes);
         let small = small.expect("thread").join().expect("join");
         assert!(small > 256 << 10 && small < 1 << 20);
         assert_eq!(large.expect("thread").join().expect("join"), STACK_BYTES);

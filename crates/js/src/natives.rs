@@ -10,6 +10,7 @@ use hull_value::PackedValue;
 
 use crate::compile;
 use crate::convert::{Kind, bindings};
+use crate::cut;
 use crate::error::JsException;
 use crate::ffi::{self, JSContext, JSValue};
 use crate::host::{Args, HostError, LogLevel, LogLine, Reply};
@@ -124,7 +125,9 @@ pub(crate) fn make(js: Js) -> JSValue {
     ];
     for (name, function, length) in functions {
         // SAFETY: the functions are static.
-        js.set(object, name, unsafe { ffi::new_function(js.0, *function, name, *length) });
+        js.set(object, name, unsafe {
+            ffi::new_function(js.0, *function, name, *length)
+        });
     }
     // `Date` and `Math.random` of the engine itself ask the slot.
     js.set(object, c"engineClock", JSValue::bool(true));
@@ -138,11 +141,19 @@ fn text_argument(js: Js, args: &[JSValue], at: usize) -> Option<String> {
 fn log_line(js: Js, args: &[JSValue]) -> JSValue {
     let level = text_argument(js, args, 0).and_then(|name| LogLevel::parse(&name));
     let (Some(level), Some(list)) = (level, args.get(1)) else {
-        return js.throw(ErrorKind::TypeError, "log wants a level and an array of strings");
+        return js.throw(
+            ErrorKind::TypeError,
+            "log wants a level and an array of strings",
+        );
     };
     let mut messages = string_list(js, *list);
     let truncated = truncate_line(&mut messages);
-    let line = LogLine { level, messages, truncated, timestamp_ms: slot::wall_clock_ms() };
+    let line = LogLine {
+        level,
+        messages,
+        truncated,
+        timestamp_ms: slot::wall_clock_ms(),
+    };
     let run = &mut slot_of(js).run;
     if run.phase.is_call() {
         run.with_host(|host| host.log(line));
@@ -186,8 +197,7 @@ fn truncate_line(messages: &mut Vec<String>) -> bool {
     for i in 0..messages.len() {
         let len = messages[i].len();
         if len > left {
-            let cut = messages[i].floor_char_boundary(left);
-            messages[i].truncate(cut);
+            cut::cut(&mut messages[i], left);
             messages.truncate(i + 1);
             return true;
         }
@@ -198,7 +208,10 @@ fn truncate_line(messages: &mut Vec<String>) -> bool {
 
 fn env_variable(js: Js, args: &[JSValue]) -> JSValue {
     let Some(name) = text_argument(js, args, 0) else {
-        return js.throw(ErrorKind::TypeError, "an environment variable's name must be a string");
+        return js.throw(
+            ErrorKind::TypeError,
+            "an environment variable's name must be a string",
+        );
     };
     if !is_valid_env_name(&name) {
         return js.throw(
@@ -250,14 +263,20 @@ const DATABASE_CALLS: &[&str] = &[
 /// Name and arguments of a host call, or the exception that refuses it.
 fn call_arguments(js: Js, args: &[JSValue]) -> Result<(String, String), JSValue> {
     let (Some(name), Some(json)) = (text_argument(js, args, 0), text_argument(js, args, 1)) else {
-        return Err(js.throw(ErrorKind::TypeError, "a syscall wants a name and a JSON string"));
+        return Err(js.throw(
+            ErrorKind::TypeError,
+            "a syscall wants a name and a JSON string",
+        ));
     };
     match slot_of(js).run.phase {
         Phase::Query | Phase::Mutation => Ok((name, json)),
         _ if DATABASE_CALLS.contains(&name.as_str()) => {
             Err(js.throw(ErrorKind::Error, "Can't use database at import time"))
         }
-        _ => Err(js.throw(ErrorKind::Error, &format!("Syscall {name} unsupported at import time"))),
+        _ => Err(js.throw(
+            ErrorKind::Error,
+            &format!("Syscall {name} unsupported at import time"),
+        )),
     }
 }
 
@@ -266,7 +285,9 @@ fn sync_call(js: Js, args: &[JSValue]) -> JSValue {
         Ok(call) => call,
         Err(exception) => return exception,
     };
-    let answer = slot_of(js).run.with_host(|host| host.syscall(&name, Args(&json)));
+    let answer = slot_of(js)
+        .run
+        .with_host(|host| host.syscall(&name, Args(&json)));
     match answer {
         Some(Ok(reply)) => js.string(&reply.to_json()),
         Some(Err(error)) => throw_host_error(js, error),
@@ -291,7 +312,12 @@ pub(crate) fn queue_call(js: Js, args: &[JSValue], wants_values: bool) -> JSValu
     // SAFETY: two values are written on success.
     let promise = unsafe { ffi::JS_NewPromiseCapability(js.0, settle.as_mut_ptr()) };
     if !promise.is_exception() {
-        slot_of(js).run.pending.push_back(PendingCall { name, args, settle, wants_values });
+        slot_of(js).run.pending.push_back(PendingCall {
+            name,
+            args,
+            settle,
+            wants_values,
+        });
     }
     promise
 }
@@ -299,9 +325,14 @@ pub(crate) fn queue_call(js: Js, args: &[JSValue], wants_values: bool) -> JSValu
 /// Fulfils or rejects the promise of a queued call.
 pub(crate) fn settle_call(js: Js, call: &PendingCall, answer: Result<Reply, HostError>) {
     let (function, value) = match answer {
-        Ok(reply) if call.wants_values => (call.settle[0], bindings::reply_to_js(js, &call.name, &reply)),
+        Ok(reply) if call.wants_values => (
+            call.settle[0],
+            bindings::reply_to_js(js, &call.name, &reply),
+        ),
         Ok(reply) => (call.settle[0], js.string(&reply.to_json())),
-        Err(HostError::User { message, data }) => (call.settle[1], user_error(js, &message, data.as_ref())),
+        Err(HostError::User { message, data }) => {
+            (call.settle[1], user_error(js, &message, data.as_ref()))
+        }
         Err(error) => {
             throw_host_error(js, error);
             js.drop_exception();
@@ -360,7 +391,11 @@ fn throw_host_error(js: Js, error: HostError) -> JSValue {
 fn stop_uncatchable(js: Js, message: &str) -> JSValue {
     let error = js.error(ErrorKind::Error, message);
     let frames = compile::error_frames(js, error);
-    let exception = JsException { message: format!("Uncaught Error: {message}"), frames, ..Default::default() };
+    let exception = JsException {
+        message: format!("Uncaught Error: {message}"),
+        frames,
+        ..Default::default()
+    };
     slot_of(js).run.stop(Fatal::Uncatchable(exception));
     if error.is_exception() {
         return error;
@@ -385,7 +420,8 @@ fn handler_position(js: Js, args: &[JSValue]) -> JSValue {
     let Some(map) = slot_of(js).spec.source_maps.source_map(&module) else {
         return JSValue::NULL;
     };
-    let Some((_, line, column)) = map.lookup(line.saturating_sub(1), column.saturating_sub(1)) else {
+    let Some((_, line, column)) = map.lookup(line.saturating_sub(1), column.saturating_sub(1))
+    else {
         return JSValue::NULL;
     };
     // SAFETY: plain object construction.
@@ -403,14 +439,24 @@ pub(crate) fn function_position(js: Js, function: JSValue) -> Option<(String, u3
     let (mut file, mut line, mut column) = (0, 0, 0);
     // SAFETY: out-pointers are valid; the atom is freed below.
     unsafe {
-        if !ffi::hull_function_position(js.0, function, &raw mut file, &raw mut line, &raw mut column) {
+        if !ffi::hull_function_position(
+            js.0,
+            function,
+            &raw mut file,
+            &raw mut line,
+            &raw mut column,
+        ) {
             return None;
         }
         let name = ffi::JS_AtomToValue(js.0, file);
         js.free_atom(file);
         let text = js.text(name);
         js.free(name);
-        Some((text?, u32::try_from(line).ok()?, u32::try_from(column).ok()?))
+        Some((
+            text?,
+            u32::try_from(line).ok()?,
+            u32::try_from(column).ok()?,
+        ))
     }
 }
 
@@ -473,7 +519,9 @@ fn op_result(js: Js, value: &OpValue) -> JSValue {
         OpValue::Number(number) => JSValue::number(*number),
         OpValue::String(text) => js.string(text),
         // SAFETY: the bytes are copied.
-        OpValue::Bytes(bytes) => unsafe { ffi::JS_NewUint8ArrayCopy(js.0, bytes.as_ptr(), bytes.len()) },
+        OpValue::Bytes(bytes) => unsafe {
+            ffi::JS_NewUint8ArrayCopy(js.0, bytes.as_ptr(), bytes.len())
+        },
         OpValue::List(list) => {
             // SAFETY: values are given away one by one.
             unsafe {
@@ -498,8 +546,15 @@ fn throw_op_error(js: Js, error: &ops::OpError) -> JSValue {
     let Some(make) = js.get(slot_of(js).native, c"opError") else {
         return js.throw(ErrorKind::Error, &error.message);
     };
-    let name = error.name.as_deref().map_or(JSValue::UNDEFINED, |name| js.string(name));
-    let args = [js.string(error.class.name()), name, js.string(&error.message)];
+    let name = error
+        .name
+        .as_deref()
+        .map_or(JSValue::UNDEFINED, |name| js.string(name));
+    let args = [
+        js.string(error.class.name()),
+        name,
+        js.string(&error.message),
+    ];
     let exception = js.call(make, JSValue::UNDEFINED, &args);
     args.into_iter().for_each(|arg| js.free(arg));
     js.free(make);

@@ -31,7 +31,10 @@ pub(crate) struct Library {
 impl Default for Library {
     #[allow(clippy::reversed_empty_ranges, reason = "an empty range of lines")]
     fn default() -> Self {
-        Library { bound: false, registration_lines: 1..=0 }
+        Library {
+            bound: false,
+            registration_lines: 1..=0,
+        }
     }
 }
 
@@ -52,7 +55,12 @@ pub(crate) fn bind(source: &str) -> (Cow<'_, str>, Library) {
     let mut tail = String::new();
     for section in sections(source) {
         let found = functions(source, &section);
-        let text_of = |name: &str| found.iter().find(|f| f.name == name).map(|f| f.text(source));
+        let text_of = |name: &str| {
+            found
+                .iter()
+                .find(|f| f.name == name)
+                .map(|f| f.text(source))
+        };
         for function in &found {
             let Some(known) = fingerprints::find(section.file, function.name, &text_of) else {
                 continue;
@@ -60,7 +68,8 @@ pub(crate) fn bind(source: &str) -> (Cow<'_, str>, Library) {
             if edit(&mut lines, function, known, &mut tail) {
                 library.bound = true;
                 if section.file == fingerprints::REGISTRATION {
-                    library.registration_lines = line_number(section.first)..=line_number(section.last);
+                    library.registration_lines =
+                        line_number(section.first)..=line_number(section.last);
                 }
             }
         }
@@ -97,7 +106,10 @@ fn sections(source: &str) -> Vec<Section<'_>> {
         let Some(path) = line.strip_prefix("// ") else {
             continue;
         };
-        let is_path = path.ends_with("js") || path.ends_with("ts") || path.ends_with("json") || path.ends_with("tsx");
+        let is_path = path.ends_with("js")
+            || path.ends_with("ts")
+            || path.ends_with("json")
+            || path.ends_with("tsx");
         if !is_path || path.contains(' ') {
             continue;
         }
@@ -106,7 +118,11 @@ fn sections(source: &str) -> Vec<Section<'_>> {
         }
         is_open = false;
         if let Some((_, file)) = path.rsplit_once("node_modules/convex/dist/esm/") {
-            found.push(Section { file, first: index, last: index });
+            found.push(Section {
+                file,
+                first: index,
+                last: index,
+            });
             is_open = true;
         }
     }
@@ -126,7 +142,12 @@ struct Found<'a> {
 
 impl Found<'_> {
     fn text(&self, source: &str) -> String {
-        source.split('\n').skip(self.first).take(self.last + 1 - self.first).collect::<Vec<_>>().join("\n")
+        source
+            .split('\n')
+            .skip(self.first)
+            .take(self.last + 1 - self.first)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 
@@ -135,23 +156,30 @@ fn functions<'a>(source: &'a str, section: &Section<'_>) -> Vec<Found<'a>> {
     let mut found = Vec::new();
     let mut open: Option<(usize, &str)> = None;
     let mut closed: Option<(usize, usize, &str)> = None;
-    let lines = source.split('\n').enumerate().skip(section.first).take(section.last + 1 - section.first);
+    let lines = source
+        .split('\n')
+        .enumerate()
+        .skip(section.first)
+        .take(section.last + 1 - section.first);
     for (index, line) in lines {
         if let Some(id) = function_start(line) {
             open = Some((index, id));
         } else if line == "}" {
             closed = open.take().map(|(first, id)| (first, index, id));
-        } else if let Some((first, last, id)) = closed.take() {
-            if let Some(name) = kept_name(line, id) {
-                found.push(Found { name, first, last });
-            }
+        } else if let Some((first, last, id)) = closed.take()
+            && let Some(name) = kept_name(line, id)
+        {
+            found.push(Found { name, first, last });
         }
     }
     found
 }
 
 fn function_start(line: &str) -> Option<&str> {
-    let rest = line.strip_prefix("async ").unwrap_or(line).strip_prefix("function ")?;
+    let rest = line
+        .strip_prefix("async ")
+        .unwrap_or(line)
+        .strip_prefix("function ")?;
     let (id, rest) = rest.split_once('(')?;
     rest.ends_with(") {").then_some(id)
 }
@@ -165,9 +193,16 @@ fn kept_name<'a>(line: &'a str, id: &str) -> Option<&'a str> {
 
 /// Inserts the native call. Returns false when the function does not have the
 /// lines its fingerprint promises, which would be a defect of the table.
-fn edit(lines: &mut [Cow<'_, str>], found: &Found<'_>, function: Function, tail: &mut String) -> bool {
+fn edit(
+    lines: &mut [Cow<'_, str>],
+    found: &Found<'_>,
+    function: Function,
+    tail: &mut String,
+) -> bool {
     let head = lines[found.first].clone().into_owned();
-    let parameters = head.split_once('(').and_then(|(_, rest)| rest.strip_suffix(") {"));
+    let parameters = head
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(") {"));
     let parameters: Vec<&str> = parameters.unwrap_or_default().split(", ").collect();
     match function {
         Function::JsonToConvex => {
@@ -186,7 +221,11 @@ fn edit(lines: &mut [Cow<'_, str>], found: &Found<'_>, function: Function, tail:
             true
         }
         Function::ConvexToJson | Function::PatchValueToJson => {
-            let native = if function == Function::ConvexToJson { "__hull_convexToJson" } else { "__hull_patchToJson" };
+            let native = if function == Function::ConvexToJson {
+                "__hull_convexToJson"
+            } else {
+                "__hull_patchToJson"
+            };
             let value = parameters[0];
             lines[found.first] = format!(
                 "{head} var __hull_value = {native}({value}); if (__hull_value !== __hull_miss) return __hull_value;"
@@ -210,10 +249,14 @@ fn edit(lines: &mut [Cow<'_, str>], found: &Found<'_>, function: Function, tail:
             let Some(last) = body.find(|line| line.starts_with("  return JSON.parse(")) else {
                 return false;
             };
-            let Some(text) = last.strip_prefix("  return JSON.parse(").and_then(|rest| rest.strip_suffix(");")) else {
+            let Some(text) = last
+                .strip_prefix("  return JSON.parse(")
+                .and_then(|rest| rest.strip_suffix(");"))
+            else {
                 return false;
             };
-            *last = format!("  return typeof {text} != \"string\" ? {text} : JSON.parse({text});").into();
+            *last = format!("  return typeof {text} != \"string\" ? {text} : JSON.parse({text});")
+                .into();
             *line = line.replace(&call, &native).into();
             true
         }
@@ -235,7 +278,8 @@ fn edit(lines: &mut [Cow<'_, str>], found: &Found<'_>, function: Function, tail:
             let Some((value, _)) = rest.split_once(" === void 0") else {
                 return false;
             };
-            *line = format!("{before}__hull_result({value}, {args}) ?? JSON.stringify({after}").into();
+            *line =
+                format!("{before}__hull_result({value}, {args}) ?? JSON.stringify({after}").into();
             true
         }
     }
@@ -243,7 +287,9 @@ fn edit(lines: &mut [Cow<'_, str>], found: &Found<'_>, function: Function, tail:
 
 /// The identifier `jsonToConvex` returns for `{"$commitTs":null}`.
 fn commit_ts_placeholder(lines: &[Cow<'_, str>]) -> Option<String> {
-    let at = lines.iter().position(|line| line.contains("Malformed $commitTs field"))?;
+    let at = lines
+        .iter()
+        .position(|line| line.contains("Malformed $commitTs field"))?;
     let line = lines.get(at + 1)?.trim();
     Some(line.strip_prefix("return ")?.strip_suffix(';')?.to_owned())
 }

@@ -160,7 +160,9 @@ impl Run {
         self.observed_time |= self.phase.is_call();
         match self.phase {
             Phase::Query => self.time_ms - deploy_ms,
-            Phase::Mutation => self.time_ms - deploy_ms + self.started.elapsed().as_secs_f64() * 1e3,
+            Phase::Mutation => {
+                self.time_ms - deploy_ms + self.started.elapsed().as_secs_f64() * 1e3
+            }
             _ => 0.0,
         }
     }
@@ -212,7 +214,9 @@ impl Slot {
 }
 
 pub(crate) fn wall_clock_ms() -> f64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     since.as_millis() as f64
 }
 

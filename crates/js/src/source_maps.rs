@@ -51,10 +51,24 @@ const LIBRARY_MARK: &str = "convex/src/server/impl";
 /// Maps the frames of a trace. Frames of modules without a map and of the
 /// runtime itself disappear; frames without a file stay.
 pub fn map_frames(frames: &[Frame], maps: &dyn SourceMaps) -> Vec<Frame> {
-    let mapped: Vec<Frame> = frames.iter().filter_map(|frame| map_frame(frame, maps)).collect();
-    let is_library = |frame: &Frame| frame.file.as_deref().is_some_and(|file| file.contains(LIBRARY_MARK));
-    let from = mapped.iter().position(|frame| !is_library(frame)).unwrap_or(mapped.len());
-    let to = mapped.iter().rposition(|frame| !is_library(frame)).map_or(from, |at| at + 1);
+    let mapped: Vec<Frame> = frames
+        .iter()
+        .filter_map(|frame| map_frame(frame, maps))
+        .collect();
+    let is_library = |frame: &Frame| {
+        frame
+            .file
+            .as_deref()
+            .is_some_and(|file| file.contains(LIBRARY_MARK))
+    };
+    let from = mapped
+        .iter()
+        .position(|frame| !is_library(frame))
+        .unwrap_or(mapped.len());
+    let to = mapped
+        .iter()
+        .rposition(|frame| !is_library(frame))
+        .map_or(from, |at| at + 1);
     mapped.get(from..to).unwrap_or_default().to_vec()
 }
 
@@ -64,7 +78,12 @@ fn map_frame(frame: &Frame, maps: &dyn SourceMaps) -> Option<Frame> {
     };
     let map = maps.source_map(file.strip_prefix(SCHEME)?)?;
     let (file, line, column) = map.lookup(frame.line?, frame.column?)?;
-    Some(Frame { function: frame.function.clone(), file: Some(file), line: Some(line), column: Some(column) })
+    Some(Frame {
+        function: frame.function.clone(),
+        file: Some(file),
+        line: Some(line),
+        column: Some(column),
+    })
 }
 
 /// Renders the text clients see: the message and one line per mapped frame.
@@ -90,7 +109,12 @@ mod tests {
     }
 
     fn frame(function: &str, file: &str, line: u32) -> Frame {
-        Frame { function: Some(function.into()), file: Some(file.into()), line: Some(line), column: Some(1) }
+        Frame {
+            function: Some(function.into()),
+            file: Some(file.into()),
+            line: Some(line),
+            column: Some(1),
+        }
     }
 
     #[test]

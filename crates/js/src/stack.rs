@@ -44,15 +44,28 @@ fn parse_frame(line: &str) -> Option<Frame> {
     let Some((name, place)) = rest.rsplit_once(" (") else {
         // A parse error's own position: `    at file:line:col`.
         let (file, line, column) = split_place(rest);
-        return Some(Frame { function: None, file: Some(file), line, column });
+        return Some(Frame {
+            function: None,
+            file: Some(file),
+            line,
+            column,
+        });
     };
     let place = place.strip_suffix(')')?;
     let function = (name != "<anonymous>" && name != "<eval>").then(|| name.to_owned());
     if place == "native" || place == "missing" {
-        return Some(Frame { function, ..Frame::default() });
+        return Some(Frame {
+            function,
+            ..Frame::default()
+        });
     }
     let (file, line, column) = split_place(place);
-    Some(Frame { function, file: Some(file), line, column })
+    Some(Frame {
+        function,
+        file: Some(file),
+        line,
+        column,
+    })
 }
 
 fn split_place(place: &str) -> (String, Option<u32>, Option<u32>) {

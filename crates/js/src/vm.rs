@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::arena::snapshot::{Snapshot, Strategy};
 use crate::arena::{Arena, alloc};
 use crate::compile::SCHEME;
-use crate::error::JsError;
 use crate::convert::bindings;
+use crate::error::JsError;
 use crate::exception;
 use crate::ffi::{self, JSContext, JSRuntime, JSValue};
 use crate::host::LogLine;
@@ -97,7 +97,12 @@ impl Vm {
             let import_ms = (recipe.spec.import_time_ns / 1_000_000) as f64;
             let slot = Box::into_raw(Box::new(Slot {
                 spec: recipe.spec.clone(),
-                run: Run::new(phase, &recipe.spec.import_seed, import_ms, recipe.import_timeout),
+                run: Run::new(
+                    phase,
+                    &recipe.spec.import_seed,
+                    import_ms,
+                    recipe.import_timeout,
+                ),
                 box_class,
                 native: JSValue::UNDEFINED,
                 loading: false,
@@ -127,7 +132,12 @@ impl Vm {
         unsafe {
             let opaque = self.slot.cast();
             ffi::JS_SetInterruptHandler(self.rt, Some(interrupt), opaque);
-            ffi::JS_SetModuleLoaderFunc(self.rt, Some(modules::normalize), Some(modules::load), opaque);
+            ffi::JS_SetModuleLoaderFunc(
+                self.rt,
+                Some(modules::normalize),
+                Some(modules::load),
+                opaque,
+            );
             ffi::JS_SetHostPromiseRejectionTracker(self.rt, Some(track_rejection), opaque);
         }
     }
@@ -211,7 +221,8 @@ impl Vm {
     /// Evaluates the entry module and its imports; returns its namespace.
     fn evaluate_entry(&self, entry: &str) -> Result<JSValue, JsError> {
         let js = self.js();
-        let name = CString::new(format!("{SCHEME}{entry}")).map_err(|_| JsError::internal("zero byte in a path"))?;
+        let name = CString::new(format!("{SCHEME}{entry}"))
+            .map_err(|_| JsError::internal("zero byte in a path"))?;
         // SAFETY: the loader returns a module of this context or null with an exception.
         let module = unsafe { modules::load(js.0, name.as_ptr(), self.slot.cast()) };
         if module.is_null() {
@@ -231,7 +242,9 @@ impl Vm {
             }
             if ffi::JS_PromiseState(js.0, promise) == ffi::PROMISE_PENDING {
                 self.check_fatal()?;
-                return Err(JsError::thrown("Top-level awaits in source files are unsupported"));
+                return Err(JsError::thrown(
+                    "Top-level awaits in source files are unsupported",
+                ));
             }
             if ffi::JS_PromiseState(js.0, promise) == ffi::PROMISE_REJECTED {
                 self.check_fatal()?;
@@ -241,7 +254,11 @@ impl Vm {
             self.drain_jobs()?;
             self.check_unhandled(None)?;
             let namespace = ffi::JS_GetModuleNamespace(js.0, module);
-            if namespace.is_exception() { Err(self.pending_error()) } else { Ok(namespace) }
+            if namespace.is_exception() {
+                Err(self.pending_error())
+            } else {
+                Ok(namespace)
+            }
         }
     }
 
@@ -255,7 +272,8 @@ impl Vm {
             ffi::JS_SetGCThreshold(self.rt, self.arena.used() + self.heap_limit_bytes / 4 * 3);
         }
         self.slot().run = idle_run();
-        self.arena.set_limit(self.arena.used() + self.heap_limit_bytes);
+        self.arena
+            .set_limit(self.arena.used() + self.heap_limit_bytes);
         let snapshot = Snapshot::take(&self.arena, strategy)
             .map_err(|error| JsError::internal(format!("cannot freeze an image: {error}")))?;
         self.snapshot = Some(snapshot);
@@ -266,7 +284,10 @@ impl Vm {
     pub(crate) fn reset(&mut self) -> io::Result<()> {
         // The queued values are addresses into the arena: forgotten, not freed.
         self.slot().run = idle_run();
-        let snapshot = self.snapshot.as_mut().expect("invariant: only frozen isolates run calls");
+        let snapshot = self
+            .snapshot
+            .as_mut()
+            .expect("invariant: only frozen isolates run calls");
         self.dirty_bytes = snapshot.reset(&self.arena)?;
         Ok(())
     }
@@ -281,20 +302,27 @@ impl Vm {
 
     /// Memory this isolate holds, in bytes: the image and its private pages.
     pub(crate) fn bytes(&self) -> usize {
-        let image = self.snapshot.as_ref().map_or(self.arena.used(), Snapshot::image_bytes);
+        let image = self
+            .snapshot
+            .as_ref()
+            .map_or(self.arena.used(), Snapshot::image_bytes);
         image + self.dirty_bytes + size_of::<Slot>()
     }
 
     #[cfg(test)]
     pub(crate) fn is_pristine(&self) -> bool {
-        self.snapshot.as_ref().is_some_and(|snapshot| snapshot.is_pristine(&self.arena))
+        self.snapshot
+            .as_ref()
+            .is_some_and(|snapshot| snapshot.is_pristine(&self.arena))
     }
 
     /// Sets the stack limit for the thread and depth we are at.
     pub(crate) fn enter(&self) -> Result<(), JsError> {
         let budget = native_stack::budget_bytes();
         if budget == 0 {
-            return Err(JsError::internal("no native stack left for another isolate"));
+            return Err(JsError::internal(
+                "no native stack left for another isolate",
+            ));
         }
         // SAFETY: plain setters.
         unsafe {
@@ -309,7 +337,10 @@ impl Vm {
     }
 
     /// The slot; never held across a call into JavaScript.
-    #[allow(clippy::mut_from_ref, reason = "the slot is reached through the context as well; uses never overlap")]
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "the slot is reached through the context as well; uses never overlap"
+    )]
     pub(crate) fn slot(&self) -> &mut Slot {
         // SAFETY: allocated in `empty`, freed in `drop`, used by one thread.
         unsafe { &mut *self.slot }
@@ -329,7 +360,9 @@ impl Vm {
         match run.fatal.take() {
             None => Ok(()),
             Some(Fatal::Timeout) => Err(JsError::Timeout { limit: run.timeout }),
-            Some(Fatal::OutOfMemory) => Err(JsError::OutOfMemory { limit_bytes: self.heap_limit_bytes }),
+            Some(Fatal::OutOfMemory) => Err(JsError::OutOfMemory {
+                limit_bytes: self.heap_limit_bytes,
+            }),
             Some(Fatal::Uncatchable(exception)) => Err(JsError::Thrown(exception)),
             Some(Fatal::Aborted(reason)) => Err(JsError::Aborted(reason)),
             Some(Fatal::Panicked(panic)) => {
@@ -378,7 +411,11 @@ impl Vm {
         let reason = {
             let run = &self.slot().run;
             let mut unhandled = run.unhandled.iter();
-            unhandled.find(|(promise, _)| except.is_none_or(|except| except.address() != promise.address())).map(|(_, reason)| *reason)
+            unhandled
+                .find(|(promise, _)| {
+                    except.is_none_or(|except| except.address() != promise.address())
+                })
+                .map(|(_, reason)| *reason)
         };
         match reason {
             None => Ok(()),
@@ -427,7 +464,10 @@ unsafe extern "C" fn track_rejection(
     let unhandled = &mut slot.run.unhandled;
     if !is_handled {
         unhandled.push((js.dup(promise), js.dup(reason)));
-    } else if let Some(at) = unhandled.iter().position(|(known, _)| known.address() == promise.address()) {
+    } else if let Some(at) = unhandled
+        .iter()
+        .position(|(known, _)| known.address() == promise.address())
+    {
         let (known, reason) = unhandled.remove(at);
         js.free(known);
         js.free(reason);
@@ -437,7 +477,10 @@ unsafe extern "C" fn track_rejection(
 impl Environment {
     fn import_phase(self) -> Phase {
         match self {
-            Environment::Query | Environment::Mutation | Environment::Action | Environment::HttpAction => Phase::Import,
+            Environment::Query
+            | Environment::Mutation
+            | Environment::Action
+            | Environment::HttpAction => Phase::Import,
             Environment::Analysis => Phase::Analysis,
             Environment::Schema => Phase::Schema,
             Environment::AuthConfig => Phase::AuthConfig,

@@ -11,7 +11,11 @@ use support::{App, TestHost, ok};
 /// Runs on a thread with the stack workers have.
 fn on_worker(test: impl FnOnce() + Send + 'static) {
     let worker = std::thread::Builder::new().stack_size(hull_js::worker_stack_size());
-    worker.spawn(test).expect("thread").join().expect("test passes");
+    worker
+        .spawn(test)
+        .expect("thread")
+        .join()
+        .expect("test passes");
 }
 
 fn attempt(isolate: &mut Isolate, export: &str, host: &mut dyn Host) -> Result<String, JsError> {
@@ -23,7 +27,10 @@ fn attempt(isolate: &mut Isolate, export: &str, host: &mut dyn Host) -> Result<S
         time_ms: support::TIME_MS,
         user_timeout: Duration::from_millis(100),
     };
-    isolate.call(&call, host).result.map(|value| support::json(&value))
+    isolate
+        .call(&call, host)
+        .result
+        .map(|value| support::json(&value))
 }
 
 fn image(config: EngineConfig) -> (App, Arc<Image>) {
@@ -40,9 +47,15 @@ fn endless_code_times_out_and_the_next_call_is_pristine() {
         for export in ["loop", "microtasks", "regex"] {
             let started = Instant::now();
             let result = attempt(&mut isolate, export, &mut TestHost::default());
-            assert!(matches!(result, Err(JsError::Timeout { .. })), "{export}: {result:?}");
+            assert!(
+                matches!(result, Err(JsError::Timeout { .. })),
+                "{export}: {result:?}"
+            );
             assert!(started.elapsed() < Duration::from_secs(5), "{export}");
-            assert_eq!(attempt(&mut isolate, "ok", &mut TestHost::default()).expect("fine"), "\"fine\"");
+            assert_eq!(
+                attempt(&mut isolate, "ok", &mut TestHost::default()).expect("fine"),
+                "\"fine\""
+            );
         }
     });
 }
@@ -52,25 +65,42 @@ fn deep_recursion_is_a_range_error() {
     on_worker(|| {
         let (_app, image) = image(EngineConfig::default());
         let mut isolate = image.isolate().expect("isolate");
-        let Err(JsError::Thrown(error)) = attempt(&mut isolate, "recursion", &mut TestHost::default()) else {
+        let Err(JsError::Thrown(error)) =
+            attempt(&mut isolate, "recursion", &mut TestHost::default())
+        else {
             panic!("throws")
         };
-        assert_eq!(error.message, "Uncaught RangeError: Maximum call stack size exceeded");
+        assert_eq!(
+            error.message,
+            "Uncaught RangeError: Maximum call stack size exceeded"
+        );
         let caught = attempt(&mut isolate, "caughtRecursion", &mut TestHost::default());
         assert_eq!(caught.expect("caught"), r#"["RangeError",true]"#);
-        assert_eq!(attempt(&mut isolate, "ok", &mut TestHost::default()).expect("fine"), "\"fine\"");
+        assert_eq!(
+            attempt(&mut isolate, "ok", &mut TestHost::default()).expect("fine"),
+            "\"fine\""
+        );
     });
 }
 
 #[test]
 fn memory_is_capped_even_if_the_exception_is_caught() {
     on_worker(|| {
-        let (_app, image) = image(EngineConfig { heap_limit_bytes: 8 << 20, ..Default::default() });
+        let (_app, image) = image(EngineConfig {
+            heap_limit_bytes: 8 << 20,
+            ..Default::default()
+        });
         let mut isolate = image.isolate().expect("isolate");
         for export in ["memory", "caughtMemory"] {
             let result = attempt(&mut isolate, export, &mut TestHost::default());
-            assert!(matches!(result, Err(JsError::OutOfMemory { limit_bytes }) if limit_bytes == 8 << 20), "{export}: {result:?}");
-            assert_eq!(attempt(&mut isolate, "ok", &mut TestHost::default()).expect("fine"), "\"fine\"");
+            assert!(
+                matches!(result, Err(JsError::OutOfMemory { limit_bytes }) if limit_bytes == 8 << 20),
+                "{export}: {result:?}"
+            );
+            assert_eq!(
+                attempt(&mut isolate, "ok", &mut TestHost::default()).expect("fine"),
+                "\"fine\""
+            );
         }
     });
 }
@@ -87,10 +117,21 @@ fn texts_are_those_of_the_original_engine() {
         ok(app.query(&image, "meta", "[{}]")),
         r#"["TypeError: import.meta unsupported","TypeError: dynamic module import unsupported"]"#
     );
-    let texts: Vec<String> = serde_json::from_str(&ok(app.query(&image, "texts", "[{}]"))).expect("JSON");
-    assert_eq!(texts[0], "TypeError: Cannot read properties of undefined (reading 'x')");
-    assert_eq!(texts[1], "TypeError: Cannot read properties of undefined (reading 'c')");
-    for (text, end) in texts[2..].iter().zip(["is not a function", "is not a function", "is not iterable"]) {
+    let texts: Vec<String> =
+        serde_json::from_str(&ok(app.query(&image, "texts", "[{}]"))).expect("JSON");
+    assert_eq!(
+        texts[0],
+        "TypeError: Cannot read properties of undefined (reading 'x')"
+    );
+    assert_eq!(
+        texts[1],
+        "TypeError: Cannot read properties of undefined (reading 'c')"
+    );
+    for (text, end) in
+        texts[2..]
+            .iter()
+            .zip(["is not a function", "is not a function", "is not iterable"])
+    {
         assert!(text.ends_with(end), "{text}");
     }
 }
@@ -107,5 +148,8 @@ fn host_time_is_not_the_users() {
         Ok(hull_js::Reply::Document(None))
     });
     let mut isolate = image.isolate().expect("isolate");
-    assert_eq!(attempt(&mut isolate, "catching", &mut host).expect("in time"), "\"no error\"");
+    assert_eq!(
+        attempt(&mut isolate, "catching", &mut host).expect("in time"),
+        "\"no error\""
+    );
 }

@@ -11,20 +11,36 @@ use support::{App, TestHost, call, ok, packed};
 const VALUES: usize = 3000;
 
 fn apps() -> (App, App) {
-    let plain = App::fixtures_with(EngineConfig { native_conversion: false, ..Default::default() });
+    let plain = App::fixtures_with(EngineConfig {
+        native_conversion: false,
+        ..Default::default()
+    });
     let bound = App::fixtures();
     (bound, plain)
 }
 
 fn under_node(export: &str, args: &str) -> Vec<String> {
     let folder = support::bundles().parent().expect("fixtures").to_owned();
-    let output = Command::new("node").args(["run-convert.mjs", export, args]).current_dir(folder).output().expect("node");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("node")
+        .args(["run-convert.mjs", export, args])
+        .current_dir(folder)
+        .output()
+        .expect("node");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 fn lines(app: &App, export: &str, args: &str) -> Vec<String> {
-    serde_json::from_str(&ok(app.query(&app.image("convert.js"), export, &format!("[{args}]")))).expect("JSON")
+    serde_json::from_str(&ok(app.query(
+        &app.image("convert.js"),
+        export,
+        &format!("[{args}]"),
+    )))
+    .expect("JSON")
 }
 
 #[test]
@@ -45,7 +61,8 @@ fn encoding_agrees_with_the_library_and_node() {
         assert_eq!(own.len(), expected.len());
         for (n, (own, node)) in own.iter().zip(&expected).enumerate() {
             // Texts of the engine's own type errors differ.
-            let is_same = own == node || (own.starts_with("TypeError: ") && node.starts_with("TypeError: "));
+            let is_same =
+                own == node || (own.starts_with("TypeError: ") && node.starts_with("TypeError: "));
             assert!(is_same, "engine against Node, seed {}: {own} {node}", n + 1);
         }
         for (n, (native, own)) in lines(&bound, "encode", &args).iter().zip(&own).enumerate() {
@@ -107,10 +124,21 @@ fn replies_arrive_as_the_library_would_make_them() {
             })
         })
     };
-    let run = |app: &App| ok(call(&app.image("convert.js"), CallKind::Query, "described", "[{}]", &mut host()));
+    let run = |app: &App| {
+        ok(call(
+            &app.image("convert.js"),
+            CallKind::Query,
+            "described",
+            "[{}]",
+            &mut host(),
+        ))
+    };
     let native = run(&bound);
     assert_eq!(native, run(&plain));
-    assert!(native.contains("9223372036854775807n") && native.contains("bytes(0,1,2)"), "{native}");
+    assert!(
+        native.contains("9223372036854775807n") && native.contains("bytes(0,1,2)"),
+        "{native}"
+    );
 }
 
 #[test]
@@ -118,8 +146,17 @@ fn changed_builtins_and_wrapped_functions_are_respected() {
     let (bound, plain) = apps();
     for app in [&bound, &plain] {
         let image = app.image("convert.js");
-        assert_eq!(ok(app.query(&image, "tampered", "[{}]")), r#"{"list":"tampered"}"#);
-        assert_eq!(ok(app.query(&image, "replaced", "[{}]")), r#"["1.0/get string"]"#);
-        assert_eq!(ok(app.query(&image, "wrapped", "[{}]")), r#"{"wrapped":{"plain":1.0}}"#);
+        assert_eq!(
+            ok(app.query(&image, "tampered", "[{}]")),
+            r#"{"list":"tampered"}"#
+        );
+        assert_eq!(
+            ok(app.query(&image, "replaced", "[{}]")),
+            r#"["1.0/get string"]"#
+        );
+        assert_eq!(
+            ok(app.query(&image, "wrapped", "[{}]")),
+            r#"{"wrapped":{"plain":1.0}}"#
+        );
     }
 }

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use hull_js::{
-    Args, Call, CallKind, CallOutcome, CompiledModule, Engine, EngineConfig, Environment, Host, HostError, Image,
-    ImageSpec, LogLine, Reply, SourceMap, SourceMaps,
+    Args, Call, CallKind, CallOutcome, CompiledModule, Engine, EngineConfig, Environment, Host,
+    HostError, Image, ImageSpec, LogLine, Reply, SourceMap, SourceMaps,
 };
 use hull_value::PackedValue;
 
@@ -27,7 +27,9 @@ pub fn bundles() -> &'static Path {
         let lock = std::fs::File::create(fixtures.join(".lock")).expect("fixtures are writable");
         lock.lock().expect("lock");
         if !fixtures.join("node_modules/convex").exists() {
-            run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&fixtures));
+            run(Command::new("npm")
+                .args(["ci", "--no-audit", "--no-fund"])
+                .current_dir(&fixtures));
         }
         if is_stale(&fixtures) {
             run(Command::new("node").arg("build.mjs").current_dir(&fixtures));
@@ -80,7 +82,9 @@ impl App {
     }
 
     pub fn from_sources(sources: &[(&str, &str)]) -> Self {
-        let sources = sources.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+        let sources = sources
+            .iter()
+            .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
         Self::new(EngineConfig::default(), sources.collect())
     }
 
@@ -91,14 +95,22 @@ impl App {
         for (path, text) in &sources {
             match path.strip_suffix(".map") {
                 Some(path) => {
-                    maps.insert(path.to_owned(), Arc::new(SourceMap::parse(text).expect("source map")));
+                    maps.insert(
+                        path.to_owned(),
+                        Arc::new(SourceMap::parse(text).expect("source map")),
+                    );
                 }
                 None => {
                     modules.insert(path.clone(), engine.compile(path, text).expect("compiles"));
                 }
             }
         }
-        App { engine, modules: Arc::new(modules), maps: Arc::new(Maps(maps)), env: Arc::default() }
+        App {
+            engine,
+            modules: Arc::new(modules),
+            maps: Arc::new(Maps(maps)),
+            env: Arc::default(),
+        }
     }
 
     pub fn add(&mut self, path: &str, module: Arc<CompiledModule>) {
@@ -133,12 +145,20 @@ impl App {
     }
 
     pub fn image(&self, entry: &str) -> Arc<Image> {
-        self.engine.image(&self.spec(entry, Environment::Query)).expect("image")
+        self.engine
+            .image(&self.spec(entry, Environment::Query))
+            .expect("image")
     }
 
     /// One call on a fresh isolate of the image with the default host.
     pub fn query(&self, image: &Arc<Image>, export: &str, args: &str) -> CallOutcome {
-        call(image, CallKind::Query, export, args, &mut TestHost::default())
+        call(
+            image,
+            CallKind::Query,
+            export,
+            args,
+            &mut TestHost::default(),
+        )
     }
 }
 
@@ -148,19 +168,36 @@ fn collect(root: &Path, folder: &Path, sources: &mut HashMap<String, String>) {
         if path.is_dir() {
             collect(root, &path, sources);
         } else if path.extension().is_some_and(|e| e == "js" || e == "map") {
-            let name = path.strip_prefix(root).expect("below root").to_string_lossy().replace('\\', "/");
+            let name = path
+                .strip_prefix(root)
+                .expect("below root")
+                .to_string_lossy()
+                .replace('\\', "/");
             sources.insert(name, std::fs::read_to_string(&path).expect("readable"));
         }
     }
 }
 
-pub fn call(image: &Arc<Image>, kind: CallKind, export: &str, args: &str, host: &mut dyn Host) -> CallOutcome {
+pub fn call(
+    image: &Arc<Image>,
+    kind: CallKind,
+    export: &str,
+    args: &str,
+    host: &mut dyn Host,
+) -> CallOutcome {
     let mut isolate = image.isolate().expect("isolate");
     isolate.call(&request(kind, export, args), host)
 }
 
 pub fn request<'a>(kind: CallKind, export: &'a str, args: &'a str) -> Call<'a> {
-    Call { export, kind, args_json: args, seed: SEED, time_ms: TIME_MS, user_timeout: Duration::from_secs(5) }
+    Call {
+        export,
+        kind,
+        args_json: args,
+        seed: SEED,
+        time_ms: TIME_MS,
+        user_timeout: Duration::from_secs(5),
+    }
 }
 
 /// The result as JSON text; panics with the error otherwise.
@@ -202,8 +239,13 @@ pub struct TestHost {
 }
 
 impl TestHost {
-    pub fn with(handler: impl FnMut(&str, &str) -> Result<Reply, HostError> + Send + 'static) -> Self {
-        TestHost { handler: Some(Box::new(handler)), ..Default::default() }
+    pub fn with(
+        handler: impl FnMut(&str, &str) -> Result<Reply, HostError> + Send + 'static,
+    ) -> Self {
+        TestHost {
+            handler: Some(Box::new(handler)),
+            ..Default::default()
+        }
     }
 
     fn answer(&mut self, name: &str, args: &str) -> Result<Reply, HostError> {

@@ -165,7 +165,9 @@ unsafe extern "C" fn realloc(opaque: *mut c_void, block: *mut c_void, size: usiz
             return block;
         }
         let address = block as usize;
-        if !is_page(address) && let Some(resized) = resize_topmost(header(opaque), address, size) {
+        if !is_page(address)
+            && let Some(resized) = resize_topmost(header(opaque), address, size)
+        {
             return resized;
         }
         let moved = malloc(opaque, size);

@@ -35,7 +35,10 @@ pub(crate) struct Snapshot {
 /// The bytes to copy back from.
 enum Image {
     /// A second, read-only mapping of the memory file behind the arena.
-    Mapped { address: usize, len: usize },
+    Mapped {
+        address: usize,
+        len: usize,
+    },
     Owned(Vec<u8>),
 }
 
@@ -48,7 +51,9 @@ impl Image {
     fn as_slice(&self) -> &[u8] {
         match self {
             // SAFETY: mapped readable for `len` bytes until drop, never written.
-            Image::Mapped { address, len } => unsafe { std::slice::from_raw_parts(*address as *const u8, *len) },
+            Image::Mapped { address, len } => unsafe {
+                std::slice::from_raw_parts(*address as *const u8, *len)
+            },
             Image::Owned(bytes) => bytes,
         }
     }
@@ -73,13 +78,26 @@ impl Snapshot {
         let mut bytes = Vec::with_capacity(len);
         for (address, len) in extents {
             // SAFETY: the extents are mapped and nothing runs in the arena.
-            bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(address as *const u8, len) });
+            bytes.extend_from_slice(unsafe {
+                std::slice::from_raw_parts(address as *const u8, len)
+            });
         }
         let (image, strategy, pagemap) = match strategy {
             Strategy::CopyAll => (Image::Owned(bytes), strategy, None),
-            _ => (map_image(&extents, &bytes)?, strategy, Some(Pagemap::open()?)),
+            _ => (
+                map_image(&extents, &bytes)?,
+                strategy,
+                Some(Pagemap::open()?),
+            ),
         };
-        Ok(Snapshot { extents, page_top, general_top: round_up(general_top), image, strategy, pagemap })
+        Ok(Snapshot {
+            extents,
+            page_top,
+            general_top: round_up(general_top),
+            image,
+            strategy,
+            pagemap,
+        })
     }
 
     /// Bytes of the image itself.
@@ -140,7 +158,10 @@ impl Snapshot {
         let mut dirty = 0;
         let mut offset = 0;
         for (address, len) in self.extents {
-            let pagemap = self.pagemap.as_mut().expect("invariant: opened by `take` for these strategies");
+            let pagemap = self
+                .pagemap
+                .as_mut()
+                .expect("invariant: opened by `take` for these strategies");
             let regions = match self.strategy {
                 Strategy::Scan => pagemap.scan(address, len)?,
                 _ => pagemap.read(address, len)?,
@@ -151,7 +172,9 @@ impl Snapshot {
                 let source = &self.image.as_slice()[from..from + (end - start)];
                 // SAFETY: the region lies in a writable extent of the arena, and
                 // nothing runs in it.
-                unsafe { std::ptr::copy_nonoverlapping(source.as_ptr(), start as *mut u8, source.len()) };
+                unsafe {
+                    std::ptr::copy_nonoverlapping(source.as_ptr(), start as *mut u8, source.len())
+                };
             }
             offset += len;
         }
@@ -163,7 +186,9 @@ impl Snapshot {
         for (address, len) in self.extents {
             let source = &self.image.as_slice()[offset.max(from)..(offset + len).min(to)];
             // SAFETY: as in `copy_private_pages`.
-            unsafe { std::ptr::copy_nonoverlapping(source.as_ptr(), address as *mut u8, source.len()) };
+            unsafe {
+                std::ptr::copy_nonoverlapping(source.as_ptr(), address as *mut u8, source.len())
+            };
             offset += len;
         }
     }
@@ -172,7 +197,13 @@ impl Snapshot {
 fn drop_tail(from: usize, to: usize) {
     if to > from {
         // SAFETY: anonymous memory of the arena above the image; nothing refers to it after a reset.
-        unsafe { libc::madvise(from as *mut libc::c_void, round_up(to - from), libc::MADV_DONTNEED) };
+        unsafe {
+            libc::madvise(
+                from as *mut libc::c_void,
+                round_up(to - from),
+                libc::MADV_DONTNEED,
+            )
+        };
     }
 }
 
@@ -219,12 +250,22 @@ fn map_image(extents: &[(usize, usize); 3], bytes: &[u8]) -> io::Result<Image> {
     file.write_all(bytes)?;
     // SAFETY: a new read-only mapping.
     let copy = unsafe {
-        libc::mmap(null_mut(), bytes.len(), libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), 0)
+        libc::mmap(
+            null_mut(),
+            bytes.len(),
+            libc::PROT_READ,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            0,
+        )
     };
     if copy == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    let image = Image::Mapped { address: copy as usize, len: bytes.len() };
+    let image = Image::Mapped {
+        address: copy as usize,
+        len: bytes.len(),
+    };
     let mut offset = 0;
     for &(address, len) in extents {
         if len == 0 {
@@ -294,7 +335,11 @@ const PAGE_IS_SWAPPED: u64 = 1 << 4;
 impl Pagemap {
     fn open() -> io::Result<Self> {
         let file = std::fs::File::open("/proc/self/pagemap")?;
-        Ok(Pagemap { file, entries: Vec::new(), regions: Vec::new() })
+        Ok(Pagemap {
+            file,
+            entries: Vec::new(),
+            regions: Vec::new(),
+        })
     }
 
     /// Private pages of the range as (start, end) addresses.
@@ -328,7 +373,8 @@ impl Pagemap {
                 return Err(io::Error::last_os_error());
             }
             let found = &found[..usize::try_from(n).unwrap_or(0)];
-            self.regions.extend(found.iter().map(|r| (r.start as usize, r.end as usize)));
+            self.regions
+                .extend(found.iter().map(|r| (r.start as usize, r.end as usize)));
             if arg.walk_end <= start {
                 return Err(io::Error::other("page scan made no progress"));
             }
@@ -345,8 +391,11 @@ impl Pagemap {
         let pages = len / PAGE;
         self.entries.resize(pages, 0);
         // SAFETY: any bit pattern is a valid u64.
-        let bytes = unsafe { std::slice::from_raw_parts_mut(self.entries.as_mut_ptr() as *mut u8, pages * 8) };
-        self.file.read_exact_at(bytes, (address / PAGE * 8) as u64)?;
+        let bytes = unsafe {
+            std::slice::from_raw_parts_mut(self.entries.as_mut_ptr() as *mut u8, pages * 8)
+        };
+        self.file
+            .read_exact_at(bytes, (address / PAGE * 8) as u64)?;
         for (i, entry) in self.entries.iter().enumerate() {
             let resident = entry >> 63 & 1 == 1 || entry >> 62 & 1 == 1;
             let file_backed = entry >> 61 & 1 == 1;

@@ -81,7 +81,10 @@ pub(crate) fn native_module(js: Js) -> *mut JSModuleDef {
         if module.is_null() {
             return module;
         }
-        let names = FUNCTIONS.iter().map(|(name, _, _)| *name).chain([PLAIN_ASYNC_SYSCALL, MISS]);
+        let names = FUNCTIONS
+            .iter()
+            .map(|(name, _, _)| *name)
+            .chain([PLAIN_ASYNC_SYSCALL, MISS]);
         for name in names {
             if ffi::JS_AddModuleExport(js.0, module, name.as_ptr()) < 0 {
                 return std::ptr::null_mut();
@@ -100,7 +103,9 @@ unsafe extern "C" fn init_module(ctx: *mut JSContext, module: *mut JSModuleDef) 
             let function = ffi::new_function(ctx, *function, name, *length);
             failed |= ffi::JS_SetModuleExport(ctx, module, name.as_ptr(), function);
         }
-        let plain = js.get(slot_of(js).native, c"asyncSyscall").unwrap_or(JSValue::UNDEFINED);
+        let plain = js
+            .get(slot_of(js).native, c"asyncSyscall")
+            .unwrap_or(JSValue::UNDEFINED);
         failed |= ffi::JS_SetModuleExport(ctx, module, PLAIN_ASYNC_SYSCALL.as_ptr(), plain);
         let miss = js.dup(slot_of(js).miss);
         failed |= ffi::JS_SetModuleExport(ctx, module, MISS.as_ptr(), miss);
@@ -123,7 +128,11 @@ pub(crate) fn prepare(js: Js, class: JSClassID) -> Result<JSValue, JsError> {
             return Err(JsError::internal("no memory for a class"));
         }
         let miss = ffi::JS_NewObjectClass(js.0, class);
-        if miss.is_exception() { Err(JsError::internal("no memory for a marker")) } else { Ok(miss) }
+        if miss.is_exception() {
+            Err(JsError::internal("no memory for a marker"))
+        } else {
+            Ok(miss)
+        }
     }
 }
 
@@ -137,7 +146,11 @@ fn or_miss(js: Js, converted: Result<JSValue, Miss>) -> JSValue {
 
 /// A test for the placeholders of all copies of the library.
 fn commit_ts_test(js: Js) -> impl Fn(JSValue) -> bool {
-    let known: Vec<usize> = slot_of(js).placeholders.iter().map(|value| value.address()).collect();
+    let known: Vec<usize> = slot_of(js)
+        .placeholders
+        .iter()
+        .map(|value| value.address())
+        .collect();
     move |value: JSValue| value.is_object() && known.contains(&value.address())
 }
 
@@ -186,7 +199,11 @@ fn deliver_result(js: Js, args: &[JSValue]) -> JSValue {
     if unsafe { ffi::hull_has_to_json(js.0) } {
         return JSValue::UNDEFINED;
     }
-    let value = if value.is_undefined() { JSValue::NULL } else { value };
+    let value = if value.is_undefined() {
+        JSValue::NULL
+    } else {
+        value
+    };
     match pack::pack(js, value, &commit_ts_test(js)) {
         Ok(packed) if slot_of(js).run.allows(&packed) => {
             slot_of(js).run.direct_result = Some(packed);
@@ -208,7 +225,9 @@ pub(crate) fn reply_to_js(js: Js, name: &str, reply: &Reply) -> JSValue {
         ("1.0/queryStreamNext", Reply::Next { value, done }) => match value {
             Some(value) if needs_text(js, value) => js.string(&reply.to_json()),
             value => {
-                let value = value.as_ref().map_or(JSValue::NULL, |value| new_box(js, built(js, value)));
+                let value = value
+                    .as_ref()
+                    .map_or(JSValue::NULL, |value| new_box(js, built(js, value)));
                 let atoms = [js.atom("value"), js.atom("done")];
                 let object = if value.is_exception() {
                     value
@@ -229,7 +248,11 @@ pub(crate) fn reply_to_js(js: Js, name: &str, reply: &Reply) -> JSValue {
     }
 }
 
-fn page_to_js(js: Js, page: &[PackedValue], rest: &serde_json::Map<String, serde_json::Value>) -> JSValue {
+fn page_to_js(
+    js: Js,
+    page: &[PackedValue],
+    rest: &serde_json::Map<String, serde_json::Value>,
+) -> JSValue {
     let text = serde_json::to_string(rest).unwrap_or_default();
     let object = js.parse_json(&text);
     if object.is_exception() {
@@ -260,7 +283,11 @@ fn boxed(js: Js, value: &PackedValue, reply: &Reply) -> JSValue {
 }
 
 fn built(js: Js, value: &PackedValue) -> JSValue {
-    let commit_ts = slot_of(js).placeholders.first().copied().unwrap_or(JSValue::NULL);
+    let commit_ts = slot_of(js)
+        .placeholders
+        .first()
+        .copied()
+        .unwrap_or(JSValue::NULL);
     let mut cache: ShapeCache = std::mem::take(&mut slot_of(js).run.shapes);
     let built = build(js, &mut cache, commit_ts, value.as_ref());
     slot_of(js).run.shapes = cache;
@@ -273,7 +300,9 @@ pub(crate) fn expect_direct_result(js: Js, invoke: JSValue, args: JSValue) {
     let Some((file, line, _)) = natives::function_position(js, invoke) else {
         return;
     };
-    let path = file.strip_prefix(crate::compile::SCHEME).unwrap_or_default();
+    let path = file
+        .strip_prefix(crate::compile::SCHEME)
+        .unwrap_or_default();
     let slot = slot_of(js);
     let is_library = |module: &std::sync::Arc<crate::compile::CompiledModule>| {
         module.path == path && module.library.registration_lines.contains(&line)

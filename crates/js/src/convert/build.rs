@@ -28,7 +28,12 @@ const ENTRIES_MAX: usize = 32;
 impl ShapeCache {
     fn find(&mut self, object: ObjectRef<'_>) -> Option<*mut JSShape> {
         let matches = |entry: &Entry| {
-            entry.names.len() == object.len() && entry.names.iter().zip(object.keys()).all(|(known, name)| known == name)
+            entry.names.len() == object.len()
+                && entry
+                    .names
+                    .iter()
+                    .zip(object.keys())
+                    .all(|(known, name)| known == name)
         };
         if let Some(entry) = self.entries.get(self.latest).filter(|entry| matches(entry)) {
             return Some(entry.shape);
@@ -41,7 +46,12 @@ impl ShapeCache {
 /// Builds what `jsonToConvex` gives for the value. `commit_ts` is the
 /// placeholder of the library. Gives the exception marker when memory ran
 /// out; parts built so far are then left to the reset.
-pub(crate) fn build(js: Js, cache: &mut ShapeCache, commit_ts: JSValue, value: ValueRef<'_>) -> JSValue {
+pub(crate) fn build(
+    js: Js,
+    cache: &mut ShapeCache,
+    commit_ts: JSValue,
+    value: ValueRef<'_>,
+) -> JSValue {
     match value {
         ValueRef::Null => JSValue::NULL,
         ValueRef::Boolean(flag) => JSValue::bool(flag),
@@ -50,7 +60,9 @@ pub(crate) fn build(js: Js, cache: &mut ShapeCache, commit_ts: JSValue, value: V
         // SAFETY: plain constructors that copy their input.
         ValueRef::Int64(number) => unsafe { ffi::JS_NewBigInt64(js.0, number) },
         // SAFETY: as above.
-        ValueRef::Bytes(bytes) => unsafe { ffi::JS_NewArrayBufferCopy(js.0, bytes.as_ptr(), bytes.len()) },
+        ValueRef::Bytes(bytes) => unsafe {
+            ffi::JS_NewArrayBufferCopy(js.0, bytes.as_ptr(), bytes.len())
+        },
         ValueRef::CommitTs => js.dup(commit_ts),
         ValueRef::Array(array) => {
             let mut values = Vec::with_capacity(array.len());
@@ -67,7 +79,12 @@ pub(crate) fn build(js: Js, cache: &mut ShapeCache, commit_ts: JSValue, value: V
     }
 }
 
-fn build_object(js: Js, cache: &mut ShapeCache, commit_ts: JSValue, object: ObjectRef<'_>) -> JSValue {
+fn build_object(
+    js: Js,
+    cache: &mut ShapeCache,
+    commit_ts: JSValue,
+    object: ObjectRef<'_>,
+) -> JSValue {
     let mut values = Vec::with_capacity(object.len());
     for (_, value) in object.iter() {
         let value = build(js, cache, commit_ts, value);
@@ -86,10 +103,14 @@ fn build_object(js: Js, cache: &mut ShapeCache, commit_ts: JSValue, object: Obje
     free_atoms(js.0, &atoms);
     if !built.is_exception() && cache.entries.len() < ENTRIES_MAX {
         // SAFETY: `built` is a plain object; the shape stays referenced until the reset.
-        let shape = unsafe { ffi::hull_shape_of(built, u32::try_from(values.len()).unwrap_or(u32::MAX)) };
+        let shape =
+            unsafe { ffi::hull_shape_of(built, u32::try_from(values.len()).unwrap_or(u32::MAX)) };
         if !shape.is_null() {
             cache.latest = cache.entries.len();
-            cache.entries.push(Entry { names: object.keys().map(str::to_owned).collect(), shape });
+            cache.entries.push(Entry {
+                names: object.keys().map(str::to_owned).collect(),
+                shape,
+            });
         }
     }
     built

@@ -9,7 +9,12 @@ use crate::ffi::{self, JSValue};
 use crate::js::Js;
 
 /// `jsonToConvex`. `commit_ts` is the library's placeholder.
-pub(crate) fn from_json(js: Js, value: JSValue, commit_ts: JSValue, depth: usize) -> Result<JSValue, Miss> {
+pub(crate) fn from_json(
+    js: Js,
+    value: JSValue,
+    commit_ts: JSValue,
+    depth: usize,
+) -> Result<JSValue, Miss> {
     match Kind::of(js, value) {
         Kind::Null | Kind::Bool | Kind::Int | Kind::Float | Kind::String => Ok(js.dup(value)),
         _ if depth > DEPTH_MAX => Err(Miss),
@@ -30,7 +35,9 @@ pub(crate) fn from_json(js: Js, value: JSValue, commit_ts: JSValue, depth: usize
             let mut atoms = Vec::with_capacity(fields.len());
             let mut values = Vec::with_capacity(fields.len());
             for (key, field) in fields {
-                with_name(js, key, |name| is_field_name(name).then_some(()).ok_or(Miss))?;
+                with_name(js, key, |name| {
+                    is_field_name(name).then_some(()).ok_or(Miss)
+                })?;
                 atoms.push(key);
                 values.push(from_json(js, field, commit_ts, depth + 1)?);
             }
@@ -62,9 +69,16 @@ impl Special {
     fn decode(&self, js: Js, field: JSValue, commit_ts: JSValue) -> Result<JSValue, Miss> {
         if let Special::CommitTs = self {
             let is_usable = field.is_null() && commit_ts.is_object();
-            return if is_usable { Ok(js.dup(commit_ts)) } else { Err(Miss) };
+            return if is_usable {
+                Ok(js.dup(commit_ts))
+            } else {
+                Err(Miss)
+            };
         }
-        let text = js.chars(field).and_then(|chars| chars.to_strict()).ok_or(Miss)?;
+        let text = js
+            .chars(field)
+            .and_then(|chars| chars.to_strict())
+            .ok_or(Miss)?;
         let bytes = STANDARD.decode(text).map_err(|_| Miss)?;
         let word = || <[u8; 8]>::try_from(&bytes[..]).map_err(|_| Miss);
         // SAFETY: plain constructors that copy their input.
@@ -110,7 +124,11 @@ pub(crate) fn to_json(
         Kind::Float => match value.as_number().ok_or(Miss)? {
             number if is_special(number) => {
                 let number = if number.is_nan() { f64::NAN } else { number };
-                tagged(js, "$float", js.string(&STANDARD.encode(number.to_le_bytes())))
+                tagged(
+                    js,
+                    "$float",
+                    js.string(&STANDARD.encode(number.to_le_bytes())),
+                )
             }
             _ => Ok(value),
         },
@@ -120,10 +138,16 @@ pub(crate) fn to_json(
             if !unsafe { ffi::hull_bigint_to_i64(value, &raw mut number) } {
                 return Err(Miss);
             }
-            tagged(js, "$integer", js.string(&STANDARD.encode(number.to_le_bytes())))
+            tagged(
+                js,
+                "$integer",
+                js.string(&STANDARD.encode(number.to_le_bytes())),
+            )
         }
         Kind::ArrayBuffer => match js.bytes(value) {
-            Some(bytes) if !bytes.is_empty() => tagged(js, "$bytes", js.string(&STANDARD.encode(bytes))),
+            Some(bytes) if !bytes.is_empty() => {
+                tagged(js, "$bytes", js.string(&STANDARD.encode(bytes)))
+            }
             _ => Err(Miss),
         },
         Kind::Other if is_commit_ts(value) => tagged(js, "$commitTs", JSValue::NULL),
@@ -131,7 +155,13 @@ pub(crate) fn to_json(
         Kind::Array => {
             let mut values = Vec::with_capacity(elements(value).len());
             for element in elements(value) {
-                values.push(to_json(js, *element, is_commit_ts, Undefined::Drop, depth + 1)?);
+                values.push(to_json(
+                    js,
+                    *element,
+                    is_commit_ts,
+                    Undefined::Drop,
+                    depth + 1,
+                )?);
             }
             made(new_array(js, &values))
         }
@@ -141,7 +171,9 @@ pub(crate) fn to_json(
                 if field.is_undefined() && undefined == Undefined::Drop {
                     continue;
                 }
-                let name = with_name(js, key, |name| is_field_name(name).then(|| name.to_owned()).ok_or(Miss))?;
+                let name = with_name(js, key, |name| {
+                    is_field_name(name).then(|| name.to_owned()).ok_or(Miss)
+                })?;
                 fields.push((name, key, field));
             }
             fields.sort_unstable_by(|a, b| a.0.cmp(&b.0));
@@ -171,5 +203,9 @@ fn tagged(js: Js, name: &str, value: JSValue) -> Result<JSValue, Miss> {
 
 /// Out of memory counts as a miss: the allocator has noted it, the call ends.
 fn made(value: JSValue) -> Result<JSValue, Miss> {
-    if value.is_exception() { Err(Miss) } else { Ok(value) }
+    if value.is_exception() {
+        Err(Miss)
+    } else {
+        Ok(value)
+    }
 }

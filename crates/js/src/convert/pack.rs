@@ -8,7 +8,11 @@ use crate::js::{Chars, Js};
 
 /// Packs what `convexToJson` and the host's parser would make of the value.
 /// `is_commit_ts` tells the library's placeholder.
-pub(crate) fn pack(js: Js, value: JSValue, is_commit_ts: &dyn Fn(JSValue) -> bool) -> Result<PackedValue, Miss> {
+pub(crate) fn pack(
+    js: Js,
+    value: JSValue,
+    is_commit_ts: &dyn Fn(JSValue) -> bool,
+) -> Result<PackedValue, Miss> {
     let mut packer = Packer::new();
     Walk { js, is_commit_ts }.value(value, &mut packer)?;
     Ok(packer.finish())
@@ -70,12 +74,18 @@ impl Walk<'_> {
                 let text = std::str::from_utf8(bytes).map_err(|_| Miss)?;
                 packer.string(text).map_err(|_| Miss)
             }
-            chars => packer.string(&chars.to_strict().ok_or(Miss)?).map_err(|_| Miss),
+            chars => packer
+                .string(&chars.to_strict().ok_or(Miss)?)
+                .map_err(|_| Miss),
         }
     }
 }
 
 /// JavaScript has one NaN; the wire form spells it with these bits.
 fn canonical(number: f64) -> f64 {
-    if number.is_nan() { f64::from_bits(0x7ff8_0000_0000_0000) } else { number }
+    if number.is_nan() {
+        f64::from_bits(0x7ff8_0000_0000_0000)
+    } else {
+        number
+    }
 }

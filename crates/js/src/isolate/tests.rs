@@ -3,7 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::{Args, Engine, EngineConfig, Environment, HostError, ImageSpec, LogLine, NoSourceMaps, Reply};
+use crate::{
+    Args, Engine, EngineConfig, Environment, HostError, ImageSpec, LogLine, NoSourceMaps, Reply,
+};
 
 #[test]
 fn only_adjacent_reads_share_a_batch() {
@@ -23,8 +25,20 @@ fn only_adjacent_reads_share_a_batch() {
         }
         assert_eq!(sizes, expected);
     };
-    check(&["1.0/get", "1.0/queryStreamNext", "1.0/insert", "1.0/insert", "1.0/get"], &[2, 1, 1, 1]);
-    check(&["1.0/storageGetUrl", "1.0/storageGetUrl", "1.0/get"], &[2, 1]);
+    check(
+        &[
+            "1.0/get",
+            "1.0/queryStreamNext",
+            "1.0/insert",
+            "1.0/insert",
+            "1.0/get",
+        ],
+        &[2, 1, 1, 1],
+    );
+    check(
+        &["1.0/storageGetUrl", "1.0/storageGetUrl", "1.0/get"],
+        &[2, 1],
+    );
     check(&["1.0/get"; 40], &[16, 16, 8]);
 }
 
@@ -64,7 +78,11 @@ impl Host for NoHost {
 
 #[test]
 fn every_page_equals_the_image_after_any_call() {
-    let engine = Engine::new(EngineConfig { heap_limit_bytes: 16 << 20, ..Default::default() }).expect("engine");
+    let engine = Engine::new(EngineConfig {
+        heap_limit_bytes: 16 << 20,
+        ..Default::default()
+    })
+    .expect("engine");
     let module = engine.compile("m.js", MODULE).expect("compiles");
     let spec = ImageSpec {
         environment: Environment::Query,
@@ -78,7 +96,17 @@ fn every_page_equals_the_image_after_any_call() {
     let image = engine.image(&spec).expect("image");
     let mut isolate = image.isolate().expect("isolate");
     for round in 0..3 {
-        for export in ["mutate", "loop", "mutate", "memory", "recursion", "rejects", "unhandled", "never", "mutate"] {
+        for export in [
+            "mutate",
+            "loop",
+            "mutate",
+            "memory",
+            "recursion",
+            "rejects",
+            "unhandled",
+            "never",
+            "mutate",
+        ] {
             let call = Call {
                 export,
                 kind: CallKind::Query,
@@ -89,7 +117,12 @@ fn every_page_equals_the_image_after_any_call() {
             };
             let outcome = isolate.call(&call, &mut NoHost);
             assert!(isolate.is_pristine(), "{export}");
-            assert_eq!(outcome.result.is_ok(), export == "mutate", "{export}: {:?}", outcome.result);
+            assert_eq!(
+                outcome.result.is_ok(),
+                export == "mutate",
+                "{export}: {:?}",
+                outcome.result
+            );
             if let Ok(value) = outcome.result {
                 let mut json = Vec::new();
                 hull_value::json::encode(value.as_ref(), &mut json);

@@ -47,7 +47,12 @@ const KNOWN: &[Known] = &[
         file: "values/value.js",
         name: "convexToJson",
         function: Function::ConvexToJson,
-        includes: &["convexToJsonInternal", "validateObjectField", "modernBigIntToBase64", "isSpecial"],
+        includes: &[
+            "convexToJsonInternal",
+            "validateObjectField",
+            "modernBigIntToBase64",
+            "isSpecial",
+        ],
         texts: &[
             // From 1.48.
             "02121f80d599757442c1e4e5c68b8f810ee8e3fc9f85cf1b6ca86035513b16dd",
@@ -117,14 +122,27 @@ const KNOWN: &[Known] = &[
 
 /// The native version of a function, if its text is one that was published.
 /// `text_of` gives the text of any function of the same file.
-pub(super) fn find(file: &str, name: &str, text_of: &dyn Fn(&str) -> Option<String>) -> Option<Function> {
-    let known = KNOWN.iter().find(|known| known.file == file && known.name == name)?;
+pub(super) fn find(
+    file: &str,
+    name: &str,
+    text_of: &dyn Fn(&str) -> Option<String>,
+) -> Option<Function> {
+    let known = KNOWN
+        .iter()
+        .find(|known| known.file == file && known.name == name)?;
     let mut hasher = Sha256::new();
     hasher.update(normalise(&text_of(name)?));
     for included in known.includes {
         hasher.update(b"\n");
         hasher.update(normalise(&text_of(included).unwrap_or_default()));
     }
-    let hash: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    known.texts.contains(&hash.as_str()).then_some(known.function)
+    let hash: String = hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    known
+        .texts
+        .contains(&hash.as_str())
+        .then_some(known.function)
 }

@@ -2,10 +2,54 @@
 
 /// Words that stay as they are: of the language and of the global scope.
 const KEPT: &[&str] = &[
-    "Array", "ArrayBuffer", "BigInt", "Convex", "ConvexError", "DataView", "Error", "JSON", "Map", "Number", "Object",
-    "Promise", "Set", "String", "Symbol", "Uint8Array", "async", "await", "case", "catch", "class", "const", "delete",
-    "do", "else", "extends", "false", "for", "function", "if", "in", "instanceof", "let", "new", "null", "of", "return",
-    "static", "super", "this", "throw", "true", "try", "typeof", "undefined", "var", "void", "while",
+    "Array",
+    "ArrayBuffer",
+    "BigInt",
+    "Convex",
+    "ConvexError",
+    "DataView",
+    "Error",
+    "JSON",
+    "Map",
+    "Number",
+    "Object",
+    "Promise",
+    "Set",
+    "String",
+    "Symbol",
+    "Uint8Array",
+    "async",
+    "await",
+    "case",
+    "catch",
+    "class",
+    "const",
+    "delete",
+    "do",
+    "else",
+    "extends",
+    "false",
+    "for",
+    "function",
+    "if",
+    "in",
+    "instanceof",
+    "let",
+    "new",
+    "null",
+    "of",
+    "return",
+    "static",
+    "super",
+    "this",
+    "throw",
+    "true",
+    "try",
+    "typeof",
+    "undefined",
+    "var",
+    "void",
+    "while",
 ];
 
 /// Replaces every identifier the minifier may rename by its number in order of
@@ -54,7 +98,9 @@ pub(super) fn normalise(text: &str) -> String {
                 continue;
             }
             b'/' if bytes.get(at + 1) == Some(&b'*') => {
-                at = text[at + 2..].find("*/").map_or(bytes.len(), |end| at + 2 + end + 2);
+                at = text[at + 2..]
+                    .find("*/")
+                    .map_or(bytes.len(), |end| at + 2 + end + 2);
                 continue;
             }
             _ if is_word(byte) => {
@@ -63,7 +109,8 @@ pub(super) fn normalise(text: &str) -> String {
                 }
                 let word = &text[start..at];
                 let is_property = previous == b'.';
-                let is_key = matches!(previous, b'{' | b',') && text[at..].trim_start().starts_with(':');
+                let is_key =
+                    matches!(previous, b'{' | b',') && text[at..].trim_start().starts_with(':');
                 if is_property || is_key || byte.is_ascii_digit() || KEPT.contains(&word) {
                     // A space keeps neighbouring words apart.
                     if out.ends_with(|c: char| c.is_ascii() && is_word(c as u8)) {
@@ -71,10 +118,13 @@ pub(super) fn normalise(text: &str) -> String {
                     }
                     out.push_str(word);
                 } else {
-                    let number = names.iter().position(|name| *name == word).unwrap_or_else(|| {
-                        names.push(word);
-                        names.len() - 1
-                    });
+                    let number = names
+                        .iter()
+                        .position(|name| *name == word)
+                        .unwrap_or_else(|| {
+                            names.push(word);
+                            names.len() - 1
+                        });
                     out.push_str(&format!("#{number}#"));
                 }
             }
@@ -126,10 +176,18 @@ mod tests {
     #[test]
     fn names_do_not_matter_but_everything_else_does() {
         let a = normalise("function h(t) { return t.size + `x ${t} y ${ {a: h} } z` + \"t\"; }");
-        let b = normalise("function foo(bar) {\n  return bar.size + `x ${bar} y ${ {a: foo} } z` + \"t\"; // c\n}");
+        let b = normalise(
+            "function foo(bar) {\n  return bar.size + `x ${bar} y ${ {a: foo} } z` + \"t\"; // c\n}",
+        );
         assert_eq!(a, b);
-        assert_eq!(a, "function#0#(#1#){return#1#.size+`x ${#1#} y ${{a:#0#}} z`+\"t\";}");
-        assert_ne!(a, normalise("function h(t) { return t.sizes + `x ${t} y ${ {a: h} } z` + \"t\"; }"));
+        assert_eq!(
+            a,
+            "function#0#(#1#){return#1#.size+`x ${#1#} y ${{a:#0#}} z`+\"t\";}"
+        );
+        assert_ne!(
+            a,
+            normalise("function h(t) { return t.sizes + `x ${t} y ${ {a: h} } z` + \"t\"; }")
+        );
         assert_ne!(normalise("f(a, b)"), normalise("f(a, a)"));
     }
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-/// Largest frame a client may send on a socket.
-pub const WS_FRAME_SIZE_MAX: usize = 16 << 20;
+/// Largest frame a client may send on a socket. As large as a message: browsers
+/// send one frame per message, and arguments past their own limit have to reach
+/// the answer that names it.
+pub const WS_FRAME_SIZE_MAX: usize = 64 << 20;
 /// Largest message, fragments together.
 pub const WS_MESSAGE_SIZE_MAX: usize = 64 << 20;
 

@@ -28,7 +28,7 @@ t.check("a call by path, by array and by GET are the same call", async () => {
 t.check("console lines come along", async () => {
   const { json } = await query({ path: "settings:logged", args: { word: "ahoy" } });
   assert.equal(json.value, "ahoy");
-  assert.deepEqual(json.logLines, ["[LOG] 'said' 'ahoy' { n: 1 }", "[WARN] 'careful'"]);
+  assert.deepEqual(json.logLines, ["[LOG] 'said' 'ahoy' {\n  n: 1\n}", "[WARN] 'careful'"]);
 });
 
 t.check("the caller's request id is used", async () => {

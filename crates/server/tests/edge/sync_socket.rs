@@ -192,7 +192,7 @@ async fn mistakes_of_the_client_end_only_its_own_connection() {
 
         let mut client = Client::connect(&url);
         let reserved = tungstenite::protocol::frame::Frame::message(
-            vec![0; (16 << 20) + 1],
+            vec![0; hull_server::limits::WS_FRAME_SIZE_MAX + 1],
             tungstenite::protocol::frame::coding::OpCode::Data(
                 tungstenite::protocol::frame::coding::Data::Text,
             ),

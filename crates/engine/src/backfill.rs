@@ -13,9 +13,12 @@ use hull_value::{CodedError, DocumentId, InternalId, keys::Interval};
 
 use crate::committer::CommitError;
 use crate::engine::{BeginContext, Engine};
-use crate::metadata::{IndexInfo, IndexState, SchemaSlot, SchemaState, TableInfo, TableState};
+use crate::metadata::{
+    IndexInfo, IndexState, Metadata, SchemaSlot, SchemaState, TableInfo, TableState,
+};
 use crate::schema_change::is_implied;
 use crate::snapshot::ScannedRow;
+use crate::system;
 use crate::transaction::{ScanTarget, Transaction, index_key};
 
 /// Documents handled in one step: a few milliseconds, so that mutations are not held up.
@@ -72,21 +75,28 @@ impl Upkeep {
 }
 
 impl Engine {
-    /// Does one step of background work; `true` if there is more to do.
+    /// Does one step of background work; `true` if there is more to do now.
+    ///
+    /// What was dropped is purged only when it has left the window of
+    /// snapshots that may still read it; until then there is nothing to do.
     pub fn upkeep(&self, upkeep: &Upkeep, context: &BeginContext) -> Result<bool, CodedError> {
         let metadata = self.metadata();
         for table in metadata.tables() {
-            if let Some(index) = table
-                .indexes
-                .iter()
-                .find(|index| index.state == IndexState::Deleting)
-            {
+            if let Some(index) = table.indexes.iter().find(|index| {
+                index.state == IndexState::Deleting
+                    && self.is_out_of_reach(&metadata, system::INDEXES, index.index.0)
+            }) {
                 self.purge_index(index, context)?;
                 return Ok(true);
             }
             if table.state == TableState::Deleting {
-                self.purge_table(table, context)?;
-                return Ok(true);
+                if table.indexes.is_empty()
+                    && self.is_out_of_reach(&metadata, system::TABLES, table.tablet.0)
+                {
+                    self.purge_table(table, context)?;
+                    return Ok(true);
+                }
+                continue;
             }
             if let Some(index) = table
                 .indexes
@@ -107,6 +117,14 @@ impl Engine {
             }
         }
         Ok(false)
+    }
+
+    /// Whether every snapshot that can still be asked for sees the row of a
+    /// table or index as it is now.
+    fn is_out_of_reach(&self, metadata: &Metadata, tablet: TabletId, number: u32) -> bool {
+        metadata
+            .row(tablet, system::numbered_row_id(number))
+            .is_some_and(|(ts, _)| !self.shared().window().reaches_before(*ts))
     }
 
     fn purge_index(&self, index: &IndexInfo, context: &BeginContext) -> Result<(), CodedError> {
@@ -243,13 +261,14 @@ impl Engine {
         let enforced = metadata
             .active_schema(namespace)
             .map(|slot| slot.schema.clone());
-        let next_table = pending.schema.tables.keys().find(|name| {
+        let mut next_tables = pending.schema.tables.keys().filter(|name| {
             !walk.tables_done.contains(*name)
                 && pending.schema.schema_validation
                 && !is_implied(&pending.schema, enforced.as_deref(), name)
         });
-        let table = next_table.and_then(|name| metadata.table_by_name(namespace, name));
-        let Some(table) = table else {
+        // A table that does not exist has no documents to check.
+        let next_table = next_tables.find_map(|name| metadata.table_by_name(namespace, name));
+        let Some(table) = next_table else {
             upkeep.lock().schemas.remove(&pending.row);
             let row = pending.row;
             return self.retrying(context, move |transaction| {

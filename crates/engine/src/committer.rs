@@ -3,7 +3,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use hull_store::{CommitRecord, DocumentWrite, IndexWrite, Writer};
+use hull_store::{CommitRecord, DocumentWrite, IndexWrite, StoreError, Writer};
 use hull_value::{CodedError, DocumentId, ErrorClass, PackedValue, Timestamp};
 
 use crate::document;
@@ -45,6 +45,9 @@ struct Inner {
     failed: bool,
 }
 
+/// Background work for the writer thread.
+type UpkeepWork = Box<dyn FnOnce(&mut dyn Writer) -> Result<(), StoreError> + Send>;
+
 pub(crate) enum Message {
     Commit {
         record: CommitRecord,
@@ -52,7 +55,7 @@ pub(crate) enum Message {
         done: CommitCallback,
     },
     /// Work that must be in order with commits: backfills, purges.
-    Upkeep(Box<dyn FnOnce(&mut dyn Writer) -> Result<(), hull_store::StoreError> + Send>),
+    Upkeep(UpkeepWork),
 }
 
 /// Why a transaction did not commit.
@@ -60,7 +63,7 @@ pub(crate) enum Message {
 pub enum CommitError {
     /// Run the transaction again, at once.
     #[error("a commit since the begin of the transaction touched what it read")]
-    Conflict(Conflict),
+    Conflict(Box<Conflict>),
     #[error("{}", .0.message)]
     Overloaded(CodedError),
     #[error("the store failed; nothing can be committed any more")]
@@ -157,10 +160,10 @@ impl Committer {
         let mut window = self.shared.window();
         if let Some(conflict) = find_conflict(&window, &finished) {
             let conflict = describe_conflict(&conflict, &finished);
-            return Err(CommitError::Conflict(Conflict {
+            return Err(CommitError::Conflict(Box::new(Conflict {
                 reads: finished.reads,
                 ..conflict
-            }));
+            })));
         }
         let ts = Timestamp((window.tip().0 + 1).max(now.0));
         let prepared = match prepared {
@@ -205,7 +208,7 @@ impl Committer {
     pub(crate) fn upkeep(
         &self,
         check: impl FnOnce(&crate::window::Window) -> bool,
-        work: Box<dyn FnOnce(&mut dyn Writer) -> Result<(), hull_store::StoreError> + Send>,
+        work: UpkeepWork,
     ) -> Result<bool, CommitError> {
         let inner = self.state.lock();
         if inner.failed {

@@ -160,7 +160,7 @@ impl Engine {
             .take(|| shared.store.reader())
             .map_err(storage_error)?;
         let stored = reader.get().begin().map_err(storage_error)?;
-        let (ts, metadata, commits) = {
+        let (ts, metadata, stored_metadata, commits) = {
             let window = shared.window();
             let ts = at.unwrap_or_else(|| window.tip());
             let metadata = window.metadata_at(ts).cloned();
@@ -172,11 +172,16 @@ impl Engine {
                 .between(ts.min(stored), ts.max(stored))
                 .cloned()
                 .collect();
-            (ts, metadata, commits)
+            // Only a store that is ahead may have dropped what the snapshot reads.
+            let stored_metadata = (ts < stored)
+                .then(|| window.metadata_at(stored).cloned())
+                .flatten()
+                .filter(|stored| !Arc::ptr_eq(stored, &metadata));
+            (ts, metadata, stored_metadata, commits)
         };
         let overlay = Overlay::build(&commits, stored, ts);
         Ok(Transaction::new(
-            Snapshot::new(reader, ts, metadata, overlay),
+            Snapshot::new(reader, ts, metadata, stored_metadata, overlay),
             context,
             shared.numbers.clone(),
         ))
@@ -270,9 +275,16 @@ impl Engine {
         self.shared.window().size_bytes()
     }
 
-    /// Metadata of the newest published state, for looking around without a transaction.
+    /// Metadata of the newest published state, for looking around without a
+    /// transaction. Never newer than [`latest`](Self::latest) asked afterwards:
+    /// background walks rely on it.
     pub fn metadata(&self) -> Arc<Metadata> {
-        self.shared.window().tip_metadata().clone()
+        let latest = self.latest();
+        self.shared.window().published_metadata(latest).clone()
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     pub(crate) fn committer(&self) -> &Committer {

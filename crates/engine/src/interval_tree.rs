@@ -192,7 +192,8 @@ mod tests {
                 tree.insert(&[*start], end.as_ref().map(std::slice::from_ref), owner as u64);
                 model.push(Some((*start, end)));
             }
-            for index in removed.iter().filter(|_| !model.is_empty()) {
+            let removed = if model.is_empty() { &[] } else { removed.as_slice() };
+            for index in removed {
                 let owner = index.index(model.len());
                 if let Some((start, _)) = model[owner].take() {
                     tree.remove(&[start], owner as u64);

@@ -134,6 +134,15 @@ impl Metadata {
             .and_then(|tablet| self.tables.get(tablet))
     }
 
+    /// Whether writes keep `index` up to date.
+    pub(crate) fn maintains(&self, index: &IndexInfo) -> bool {
+        self.table(index.tablet).is_some_and(|table| {
+            table
+                .maintained_indexes()
+                .any(|known| known.index == index.index)
+        })
+    }
+
     /// All tables of all namespaces, deleting ones included.
     pub fn tables(&self) -> impl Iterator<Item = &Arc<TableInfo>> {
         self.tables.values()

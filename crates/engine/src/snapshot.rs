@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hull_store::{IndexId, Order, Reader, StoreError, TabletId};
+use bytes::Bytes;
+use hull_store::{IndexDocument, IndexId, Order, Reader, StoreError, TabletId};
 use hull_value::{InternalId, PackedValue, Timestamp, keys::Interval};
 
 use crate::metadata::{IndexInfo, Metadata};
@@ -12,6 +13,8 @@ pub(crate) struct Snapshot {
     reader: PooledReader,
     pub(crate) ts: Timestamp,
     pub(crate) metadata: Arc<Metadata>,
+    /// What holds in the store, if that is newer and not the same.
+    stored_metadata: Option<Arc<Metadata>>,
     overlay: Overlay,
 }
 
@@ -23,6 +26,9 @@ pub(crate) struct ScannedRow {
     pub(crate) ts: Timestamp,
     pub(crate) value: PackedValue,
 }
+
+/// Key, id and, if it was read along, the document of an index entry.
+type StoredRow = (Vec<u8>, InternalId, Option<(Timestamp, Bytes)>);
 
 /// Readers that are not in use, kept open because opening one costs a connection.
 #[derive(Default)]
@@ -123,12 +129,14 @@ impl Snapshot {
         reader: PooledReader,
         ts: Timestamp,
         metadata: Arc<Metadata>,
+        stored_metadata: Option<Arc<Metadata>>,
         overlay: Overlay,
     ) -> Snapshot {
         Snapshot {
             reader,
             ts,
             metadata,
+            stored_metadata,
             overlay,
         }
     }
@@ -170,29 +178,23 @@ impl Snapshot {
         let mut exhausted = false;
         while rows.len() < limit && !exhausted {
             let wanted = limit - rows.len();
-            let batch = self.reader.get().scan_index_documents(
-                index.index,
-                index.tablet,
-                &rest,
-                order,
-                wanted,
-            )?;
+            let batch = self.stored_rows(index, &rest, order, wanted)?;
             exhausted = batch.len() < wanted;
-            let frontier = batch.last().map(|row| row.key.clone());
-            for row in batch {
+            let frontier = batch.last().map(|(key, _, _)| key.clone());
+            for (row_key, row_id, stored) in batch {
                 emit_changes(
                     &mut changes,
-                    Some((&row.key, order)),
+                    Some((&row_key, order)),
                     order,
                     &mut |key, id| {
                         rows.push((key, id, None));
                     },
                 );
                 if changes
-                    .remove(row.key.as_slice())
+                    .remove(row_key.as_slice())
                     .is_none_or(|target| target.is_some())
                 {
-                    rows.push((row.key, row.id, Some((row.ts, row.value))));
+                    rows.push((row_key, row_id, stored));
                 }
             }
             if exhausted {
@@ -223,6 +225,31 @@ impl Snapshot {
             scanned.push(ScannedRow { key, id, ts, value });
         }
         Ok(scanned)
+    }
+
+    /// Returns up to `limit` rows of the store with their documents, or without
+    /// where those have to be looked up one by one: no write maintains an index
+    /// after it was dropped, so its entries may point to deleted documents.
+    fn stored_rows(
+        &mut self,
+        index: &IndexInfo,
+        interval: &Interval,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<StoredRow>, StoreError> {
+        let stored_metadata = self.stored_metadata.as_ref();
+        let reader = self.reader.get();
+        if stored_metadata.is_none_or(|metadata| metadata.maintains(index)) {
+            let rows =
+                reader.scan_index_documents(index.index, index.tablet, interval, order, limit)?;
+            let with_document = |row: IndexDocument| (row.key, row.id, Some((row.ts, row.value)));
+            return Ok(rows.into_iter().map(with_document).collect());
+        }
+        let rows = reader.scan_index(index.index, interval, order, limit)?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.key, row.id, None))
+            .collect())
     }
 
     /// The same for `by_id`: keys are the 16 bytes of the internal id.

@@ -109,6 +109,23 @@ impl Window {
             .map(|(_, metadata)| metadata)
     }
 
+    /// Metadata at `published`. Commits about to be published may have been
+    /// trimmed already; then it is that of the oldest snapshot there can be.
+    pub(crate) fn published_metadata(&self, published: Timestamp) -> &Arc<Metadata> {
+        self.metadata_at(published).unwrap_or_else(|| {
+            &self
+                .metadata
+                .front()
+                .expect("invariant: the window always holds the tip's metadata")
+                .1
+        })
+    }
+
+    /// Whether a snapshot from before `ts` can still be asked for.
+    pub(crate) fn reaches_before(&self, ts: Timestamp) -> bool {
+        self.complete_after < ts
+    }
+
     pub(crate) fn tip_metadata(&self) -> &Arc<Metadata> {
         &self
             .metadata

@@ -23,7 +23,8 @@ use crate::cursors::Cursors;
 use crate::environment;
 use crate::images::Images;
 use crate::live::{
-    Evaluation, Invalidations, LiveQueries, LiveQuery, LiveQueryRequest, Question, Waker,
+    Evaluation, Invalidations, LiveQueries, LiveQuery, LiveQueryRequest, LiveResult, Question,
+    Waker,
 };
 use crate::logs::LogStream;
 use crate::modules::UdfType;
@@ -188,10 +189,16 @@ impl Deployment {
         let run = self
             .on_worker(move || runner.run_question(&question, &identity, ts))
             .await??;
+        let LiveResult {
+            result,
+            log_lines,
+            journal,
+            ..
+        } = run.result;
         Ok(FunctionOutcome {
-            result: run.result.result.clone(),
-            log_lines: run.result.log_lines.clone(),
-            journal: run.result.journal.clone(),
+            result,
+            log_lines,
+            journal,
             ts,
         })
     }

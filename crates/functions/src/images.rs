@@ -31,10 +31,13 @@ pub(crate) struct BuiltInVariables {
     pub(crate) site_url: String,
 }
 
+/// The variants of each module's image.
+type ImagesByModule = HashMap<(Namespace, String, Environment), Vec<Arc<ModuleImage>>>;
+
 pub(crate) struct Images {
     js: hull_js::Engine,
     sources: Arc<Sources>,
-    images: Mutex<HashMap<(Namespace, String, Environment), Vec<Arc<ModuleImage>>>>,
+    images: Mutex<ImagesByModule>,
 }
 
 /// A module's image and what its evaluation depended on.
@@ -235,10 +238,7 @@ impl Images {
         self.js.bytes()
     }
 
-    fn lock(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<(Namespace, String, Environment), Vec<Arc<ModuleImage>>>>
-    {
+    fn lock(&self) -> std::sync::MutexGuard<'_, ImagesByModule> {
         self.images.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -125,13 +125,16 @@ pub(crate) trait QuestionRunner: Send + Sync {
     fn served_from_cache(&self, question: &Question, identity: &Identity, result: &LiveResult);
 }
 
+/// Which answer an engine subscription belongs to.
+type Owners = HashMap<SubscriptionId, (Weak<Node>, Option<Identity>)>;
+
 /// All live queries and cached results of a deployment.
 pub(crate) struct LiveQueries {
     engine: OnceLock<Arc<Engine>>,
     runner: OnceLock<Arc<dyn QuestionRunner>>,
     nodes: Mutex<HashMap<Arc<Question>, Arc<Node>>>,
     /// Which answer an engine subscription belongs to.
-    owners: Mutex<HashMap<SubscriptionId, (Weak<Node>, Option<Identity>)>>,
+    owners: Mutex<Owners>,
     /// Answers to re-run once the commit that invalidated them is published.
     dirty: Mutex<Vec<(Arc<Node>, Option<Identity>)>>,
     next_subscriber: AtomicU64,
@@ -728,9 +731,7 @@ impl LiveQueries {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_owners(
-        &self,
-    ) -> MutexGuard<'_, HashMap<SubscriptionId, (Weak<Node>, Option<Identity>)>> {
+    fn lock_owners(&self) -> MutexGuard<'_, Owners> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -802,10 +803,6 @@ impl LiveQuery {
             .unwrap_or_else(PoisonError::into_inner)
             .node
             .clone()
-    }
-
-    pub(crate) fn registry(&self) -> &Arc<LiveQueries> {
-        &self.registry
     }
 
     /// A page that has been read belongs to its journal from then on: its re-runs

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 /// Kinds of functions, with the names used on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum UdfType {
+pub(crate) enum UdfType {
     Query,
     Mutation,
     Action,
@@ -18,7 +18,7 @@ pub enum UdfType {
 }
 
 impl UdfType {
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             UdfType::Query => "Query",
             UdfType::Mutation => "Mutation",
@@ -30,42 +30,40 @@ impl UdfType {
 
 /// What analysis found in a module, in the JSON form of deploy spec 6.4.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Analysis {
-    pub functions: Vec<AnalyzedFunction>,
+pub(crate) struct Analysis {
+    pub(crate) functions: Vec<AnalyzedFunction>,
     #[serde(rename = "httpRoutes", default)]
-    pub http_routes: Option<Json>,
+    pub(crate) http_routes: Option<Json>,
     #[serde(rename = "cronSpecs", default)]
-    pub cron_specs: Option<Json>,
+    pub(crate) cron_specs: Option<Json>,
     #[serde(rename = "sourceMapped", default)]
-    pub source_mapped: Option<Json>,
+    pub(crate) source_mapped: Option<Json>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AnalyzedFunction {
-    pub name: String,
-    pub pos: Option<Json>,
+pub(crate) struct AnalyzedFunction {
+    pub(crate) name: String,
+    pub(crate) pos: Option<Json>,
     #[serde(rename = "udfType")]
-    pub udf_type: UdfType,
-    pub visibility: Option<Visibility>,
+    pub(crate) udf_type: UdfType,
+    pub(crate) visibility: Option<Visibility>,
     /// Validator JSON as text; `None` = unvalidated.
-    pub args: Option<String>,
-    pub returns: Option<String>,
+    pub(crate) args: Option<String>,
+    pub(crate) returns: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Visibility {
-    pub kind: String,
+pub(crate) struct Visibility {
+    pub(crate) kind: String,
 }
 
 /// A deployed module, ready to be called.
 #[derive(Debug)]
 pub(crate) struct Module {
     pub(crate) path: String,
-    pub(crate) source_sha256: String,
     /// Hash over the module and everything it imports: the key of its image.
     pub(crate) graph_hash: String,
     pub(crate) environment: String,
-    pub(crate) analysis: Analysis,
     functions: HashMap<String, Arc<Function>>,
 }
 
@@ -111,10 +109,13 @@ impl StoredModule {
     }
 }
 
+/// Modules with the rows they were parsed from.
+type ParsedModules = HashMap<InternalId, (PackedValue, Arc<Module>)>;
+
 /// Modules parsed from their rows, shared by all calls.
 #[derive(Default)]
 pub(crate) struct ModuleCache {
-    parsed: Mutex<HashMap<InternalId, (PackedValue, Arc<Module>)>>,
+    parsed: Mutex<ParsedModules>,
 }
 
 impl ModuleCache {
@@ -140,7 +141,7 @@ impl ModuleCache {
         Ok(Some(module))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<InternalId, (PackedValue, Arc<Module>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, ParsedModules> {
         self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -177,10 +178,8 @@ impl Module {
         }
         Ok(Module {
             path: stored.path,
-            source_sha256: stored.sha256,
             graph_hash: stored.graph_hash,
             environment: stored.environment,
-            analysis,
             functions,
         })
     }

@@ -341,7 +341,7 @@ impl Runner {
                         .unwrap_or_else(std::sync::PoisonError::into_inner)
                         .take();
                     match error {
-                        CommitError::Conflict(conflict) => last_conflict = Some(conflict),
+                        CommitError::Conflict(conflict) => last_conflict = Some(*conflict),
                         CommitError::Overloaded(error) => return Err(error),
                         CommitError::Failed => {
                             return Err(CodedError::internal("the store failed"));

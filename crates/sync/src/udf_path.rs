@@ -212,6 +212,6 @@ mod tests {
         refuse("a:", UdfPathError::Function(String::new()));
         refuse("a:1x", UdfPathError::Function("1x".into()));
         refuse("a:__", UdfPathError::Function("__".into()));
-        refuse(&format!("a:{long}"), UdfPathError::Function(long.clone()));
+        refuse(&format!("a:{long}"), UdfPathError::Function(long));
     }
 }

@@ -11,7 +11,7 @@ use crate::deployment::Deployment;
 /// How a submitted schema and its indexes are doing.
 enum Progress {
     Complete,
-    InProgress {
+    Running {
         schema_complete: bool,
         indexes_complete: usize,
         indexes_total: usize,
@@ -64,7 +64,7 @@ impl Deployment {
                     }));
                 }
                 Progress::Overwritten => return Ok(json!({ "type": "raceDetected" })),
-                Progress::InProgress {
+                Progress::Running {
                     schema_complete,
                     indexes_complete,
                     indexes_total,
@@ -96,7 +96,7 @@ fn look(transaction: &mut Transaction, row: InternalId) -> Result<Progress, Code
     if schema_complete && indexes.complete == indexes.total {
         return Ok(Progress::Complete);
     }
-    Ok(Progress::InProgress {
+    Ok(Progress::Running {
         schema_complete,
         indexes_complete: indexes.complete,
         indexes_total: indexes.total,

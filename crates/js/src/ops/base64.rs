@@ -21,7 +21,7 @@ pub(super) fn decode(args: &[OpValue]) -> Result<OpValue, OpError> {
         .bytes()
         .filter(|b| !matches!(b, b'\t' | b'\n' | 0x0C | b'\r' | b' '))
         .collect();
-    if digits.len() % 4 == 0 {
+    if digits.len().is_multiple_of(4) {
         let padding = digits
             .iter()
             .rev()

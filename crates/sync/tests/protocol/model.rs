@@ -272,7 +272,7 @@ impl World {
             let is_new = wanted.contains(&query) || self.deferred.contains(&query);
             if is_new && defer {
                 self.deferred.insert(query);
-            } else if is_new || query.0 % 2 == 0 {
+            } else if is_new || query.0.is_multiple_of(2) {
                 // Queries of odd number never change after their first run.
                 self.deferred.remove(&query);
                 results.push((query, self.result(query)));
@@ -288,7 +288,7 @@ impl World {
     }
 
     fn result(&self, query: QueryId) -> Arc<QueryResult> {
-        let value = if query.0 % 2 == 0 { self.value } else { 0 };
+        let value = if query.0.is_multiple_of(2) { self.value } else { 0 };
         if value == 3 {
             return Arc::new(QueryResult::failed(&failure("boom", None), &[], None));
         }

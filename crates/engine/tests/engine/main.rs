@@ -1,0 +1,17 @@
+//! The engine against naive models, through its public interface and over
+//! the in-memory store. Every random test prints the seed it failed with.
+
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+mod commit_timestamps;
+mod conflicts;
+mod fixture;
+mod index_builds;
+mod index_drops;
+mod model;
+mod own_writes;
+mod random;
+mod schema_checks;
+mod serializability;
+mod subscriptions;
+mod timestamps;

@@ -1,0 +1,136 @@
+//! Stored documents and racing writes against a submitted schema.
+
+use hull_engine::{SchemaState, Upkeep};
+use hull_value::{InternalId, Schema, Value};
+
+use crate::fixture::{Db, ITEMS, ROOT, insert, int, object, patch};
+
+/// `a` of [`ITEMS`] must be an int64; `tables` come before it in the alphabet.
+fn schema(tables: &str) -> Schema {
+    let text = format!(
+        r#"{{"schemaValidation":true,"tables":[{tables}{{"tableName":"items","indexes":[],"documentType":{{"type":"object","value":{{
+        "a":{{"fieldType":{{"type":"bigint"}},"optional":false}},"b":{{"fieldType":{{"type":"any"}},"optional":true}}}}}}}}]}}"#
+    );
+    Schema::parse(&text).unwrap()
+}
+
+fn submit(db: &Db, schema: &Schema) -> InternalId {
+    db.run(|t| t.submit_schema(ROOT, schema).unwrap()).0
+}
+
+fn state(db: &Db, row: InternalId) -> SchemaState {
+    db.begin().schema_state(row).unwrap().unwrap()
+}
+
+fn text(text: &str) -> Option<Value> {
+    Some(Value::String(text.to_owned()))
+}
+
+#[test]
+fn matching_documents_validate_and_the_schema_is_enforced() {
+    let db = Db::new();
+    db.run(|t| (0..300).for_each(|n| drop(insert(t, n, n))));
+    let row = submit(&db, &schema(""));
+    assert_eq!(state(&db, row), SchemaState::Pending);
+    assert!(db.begin().activate_schema(ROOT, Some(row)).is_err());
+    db.upkeep(&Upkeep::default());
+    assert_eq!(state(&db, row), SchemaState::Validated);
+    db.run(|t| t.activate_schema(ROOT, Some(row)).unwrap());
+    assert_eq!(state(&db, row), SchemaState::Active);
+    let body = object([("a", Value::Null)]);
+    let error = db.begin().insert_document(ROOT, ITEMS, body).unwrap_err();
+    assert_eq!(error.code, "SchemaEnforcementError");
+    db.run(|t| t.activate_schema(ROOT, None).unwrap());
+    assert_eq!(state(&db, row), SchemaState::Overwritten);
+    let body = object([("a", Value::Null)]);
+    db.run(|t| t.insert_document(ROOT, ITEMS, body).unwrap());
+}
+
+#[test]
+fn a_stored_document_that_does_not_match_fails_the_schema() {
+    let db = Db::new();
+    // Wherever in the walk it comes.
+    for wrong in [0, 150, 299] {
+        let (ids, _) = db.run(|t| (0..300).map(|n| insert(t, n, n)).collect::<Vec<_>>());
+        db.run(|t| patch(t, &ids[wrong], "a", text("x")).unwrap());
+        let row = submit(&db, &schema(""));
+        db.upkeep(&Upkeep::default());
+        let SchemaState::Failed { error, table } = state(&db, row) else {
+            panic!("a wrong document went unnoticed");
+        };
+        assert_eq!(table.as_deref(), Some(ITEMS));
+        assert!(
+            error.contains(&format!("Document with ID \"{}\"", ids[wrong])),
+            "{error}"
+        );
+        assert!(db.begin().activate_schema(ROOT, Some(row)).is_err());
+        db.run(|t| {
+            ids.iter()
+                .for_each(|id| drop(t.delete_document(ROOT, id, None).unwrap()))
+        });
+    }
+}
+
+#[test]
+fn a_racing_write_fails_the_schema_and_goes_through() {
+    for steps_before in [0, 1, 100] {
+        let db = Db::new();
+        let (id, _) = db.run(|t| {
+            (0..300).for_each(|n| drop(insert(t, n, n)));
+            insert(t, 1, 1)
+        });
+        // One that began before the schema was submitted has to look again.
+        let mut early = db.begin();
+        patch(&mut early, &id, "a", text("early")).unwrap();
+        let row = submit(&db, &schema(""));
+        assert!(db.queue(early).is_err(), "the schema was not looked at");
+        let upkeep = Upkeep::default();
+        for _ in 0..steps_before {
+            db.engine.upkeep(&upkeep, &db.context()).unwrap();
+        }
+        db.run(|t| patch(t, &id, "a", text("x")).unwrap());
+        let SchemaState::Failed { error, .. } = state(&db, row) else {
+            panic!("the write went unnoticed");
+        };
+        assert!(
+            error.starts_with("New document in table \"items\""),
+            "{error}"
+        );
+        db.upkeep(&upkeep);
+        assert!(matches!(state(&db, row), SchemaState::Failed { .. }));
+        // A patch back does not revive it; submitting again does.
+        db.run(|t| patch(t, &id, "a", Some(int(1))).unwrap());
+        let again = submit(&db, &schema(""));
+        assert_ne!(again, row);
+        db.upkeep(&upkeep);
+        assert_eq!(state(&db, again), SchemaState::Validated);
+    }
+}
+
+#[test]
+fn a_table_that_does_not_exist_does_not_end_the_walk() {
+    let db = Db::new();
+    db.run(|t| {
+        t.insert_document(ROOT, ITEMS, object([("a", Value::Null)]))
+            .unwrap()
+    });
+    let absent =
+        r#"{"tableName":"absent","indexes":[],"documentType":{"type":"object","value":{}}},"#;
+    let row = submit(&db, &schema(absent));
+    db.upkeep(&Upkeep::default());
+    assert!(matches!(state(&db, row), SchemaState::Failed { .. }));
+}
+
+#[test]
+fn a_new_submission_overwrites_the_pending_one() {
+    let db = Db::new();
+    db.run(|t| drop(insert(t, 1, 1)));
+    let first = submit(&db, &schema(""));
+    assert_eq!(submit(&db, &schema("")), first);
+    let other = r#"{"tableName":"absent","indexes":[],"documentType":null},"#;
+    let second = submit(&db, &schema(other));
+    assert_eq!(state(&db, first), SchemaState::Overwritten);
+    db.upkeep(&Upkeep::default());
+    assert_eq!(state(&db, second), SchemaState::Validated);
+    assert_eq!(state(&db, first), SchemaState::Overwritten);
+}

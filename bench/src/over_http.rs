@@ -1,0 +1,202 @@
+//! Queries and mutations over HTTP against a server process.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value as Json, json};
+
+use crate::app::Apps;
+use crate::http_client::HttpClient;
+use crate::http_load::{Ask, HttpLoad, LoadOutcome};
+use crate::report::Report;
+use crate::server_process::{DataFolder, Server, function};
+use crate::zipf::{Random, Zipf};
+
+const QUERY: &str = "/api/query";
+const MUTATION: &str = "/api/mutation";
+const LINES: &[&str] = &[
+    "query",
+    "cached",
+    "insert",
+    "transfer",
+    "transfer-zipf",
+    "idle-memory",
+    "memory-after-load",
+];
+
+const SETTLES_IN: Duration = Duration::from_secs(3);
+const MINUTE: Duration = Duration::from_secs(60);
+const ITEMS: usize = 1_000;
+const ACCOUNTS: usize = 100_000;
+const ACCOUNTS_PER_BATCH: usize = 2_000;
+const BALANCE: f64 = 1_000.0;
+
+/// The server, kept to look at its memory later.
+pub(crate) struct Loaded {
+    server: Server,
+    _data: DataFolder,
+    ended: Instant,
+}
+
+impl Loaded {
+    /// Waits for the end of the minute and looks.
+    pub(crate) fn measure_memory(self, report: &mut Report) -> Result<()> {
+        if report.wants("memory-after-load") {
+            std::thread::sleep(MINUTE.saturating_sub(self.ended.elapsed()));
+            let waited = self.ended.elapsed().as_secs();
+            let resident = self.server.resident_bytes()? as f64 / 1e6;
+            report.add("memory-after-load", resident, format!("{waited} s after"));
+        }
+        self.server.stop()
+    }
+}
+
+pub(crate) fn run(report: &mut Report, apps: &Apps, binary: &Path) -> Result<Option<Loaded>> {
+    if !report.wants_any(LINES) {
+        return Ok(None);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let data = DataFolder::new(binary)?;
+    let mut server = runtime.block_on(data.serve(binary, &apps.main))?;
+    if report.wants("idle-memory") {
+        std::thread::sleep(SETTLES_IN);
+        let resident = server.resident_bytes()? as f64 / 1e6;
+        report.add("idle-memory", resident, "after a push and three seconds");
+    }
+    let mut client = runtime.block_on(server.connect())?;
+    // For the memory after load alone, everything is loaded.
+    let is_all = report.wants("memory-after-load");
+    if is_all || report.wants_any(&["query", "cached"]) {
+        let ids = runtime.block_on(seed_items(&mut client))?;
+        queries(report, &server, ids)?;
+    }
+    if is_all || report.wants("insert") {
+        let outcome = load(32).run(server.address, MUTATION, inserts())?;
+        rate(report, "insert", outcome)?;
+    }
+    if is_all || report.wants_any(&["transfer", "transfer-zipf"]) {
+        let ids = runtime.block_on(seed_accounts(&mut client))?;
+        let uniform = load(64).run(server.address, MUTATION, transfers(&ids, 0.0))?;
+        let uniform_rate = uniform.rate;
+        rate(report, "transfer", uniform)?;
+        let mut zipf = load(64).run(server.address, MUTATION, transfers(&ids, 1.5))?;
+        ensure!(uniform_rate > 0.0, "no transfer succeeded");
+        let share = 100.0 * zipf.rate / uniform_rate;
+        let rate = zipf.rate;
+        let detail = format!("{rate:.0}/s, {}", zipf.detail());
+        report.add("transfer-zipf", share, detail);
+        runtime.block_on(check_balances(&mut client))?;
+    }
+    Ok(Some(Loaded {
+        server,
+        _data: data,
+        ended: Instant::now(),
+    }))
+}
+
+fn load(clients: usize) -> HttpLoad {
+    HttpLoad {
+        clients,
+        warm_up: Duration::from_secs(1),
+        length: Duration::from_secs(6),
+    }
+}
+
+fn rate(report: &mut Report, name: &'static str, mut outcome: LoadOutcome) -> Result<()> {
+    if outcome.latencies.count() == 0 {
+        bail!("no answer was a success: {}", outcome.detail());
+    }
+    let detail = outcome.detail();
+    report.add(name, outcome.rate, detail);
+    Ok(())
+}
+
+async fn seed_items(client: &mut HttpClient) -> Result<Vec<String>> {
+    let args = json!({ "group": 1, "count": ITEMS });
+    ids(function(client, MUTATION, "items:seed", args).await?)
+}
+
+fn queries(report: &mut Report, server: &Server, ids: Vec<String>) -> Result<()> {
+    let body = |id: &str, salt: u64| {
+        format!(
+            "{{\"path\":\"items:get\",\"args\":{{\"id\":\"{id}\",\"salt\":{salt}}},\"format\":\"json\"}}"
+        )
+    };
+    let first = ids.first().cloned().context("no items")?;
+    let mut random = Random::new(1);
+    let mut salt = 0;
+    let uncached = move |text: &mut String| {
+        salt += 1;
+        let id = &ids[random.next() as usize % ids.len()];
+        text.push_str(&body(id, salt));
+    };
+    let outcome = load(32).run(server.address, QUERY, uncached)?;
+    rate(report, "query", outcome)?;
+    let same = body(&first, 0);
+    let cached = move |text: &mut String| text.push_str(&same);
+    let outcome = load(32).run(server.address, QUERY, cached)?;
+    rate(report, "cached", outcome)
+}
+
+fn inserts() -> impl Ask {
+    let mut n = 0_u64;
+    move |text: &mut String| {
+        n += 1;
+        text.push_str(&format!(
+            "{{\"path\":\"notes:insert\",\"args\":{{\"author\":\"somebody\",\
+             \"body\":\"a few words, as in a chat\",\"n\":{n}}},\"format\":\"json\"}}"
+        ));
+    }
+}
+
+async fn seed_accounts(client: &mut HttpClient) -> Result<Vec<String>> {
+    let mut all = Vec::with_capacity(ACCOUNTS);
+    while all.len() < ACCOUNTS {
+        let args = json!({ "from": all.len(), "count": ACCOUNTS_PER_BATCH, "balance": BALANCE });
+        all.extend(ids(
+            function(client, MUTATION, "accounts:seed", args).await?
+        )?);
+    }
+    Ok(all)
+}
+
+fn transfers(ids: &[String], exponent: f64) -> impl Ask + use<> {
+    let ids = ids.to_vec();
+    let zipf = Zipf::new(ids.len(), exponent);
+    let mut random = Random::new(2);
+    move |text: &mut String| {
+        let (from, to) = zipf.draw_two(&mut random);
+        let (from, to) = (&ids[from], &ids[to]);
+        text.push_str(&format!(
+            "{{\"path\":\"accounts:transfer\",\"args\":{{\"from\":\"{from}\",\"to\":\"{to}\",\
+             \"amount\":1}},\"format\":\"json\"}}"
+        ));
+    }
+}
+
+/// A transfer moves money and makes none.
+async fn check_balances(client: &mut HttpClient) -> Result<()> {
+    let (mut sum, mut cursor) = (0.0, Json::Null);
+    loop {
+        let args = json!({ "cursor": cursor });
+        let mut page = function(client, QUERY, "accounts:sum", args).await?;
+        sum += page["sum"].as_f64().context("no sum")?;
+        if page["isDone"] == true {
+            break;
+        }
+        cursor = page["continueCursor"].take();
+    }
+    let expected = ACCOUNTS as f64 * BALANCE;
+    ensure!(
+        sum == expected,
+        "the accounts hold {sum} instead of {expected}"
+    );
+    Ok(())
+}
+
+fn ids(value: Json) -> Result<Vec<String>> {
+    Ok(serde_json::from_value(value)?)
+}

@@ -342,14 +342,21 @@ impl LiveQueries {
         let mut moves = 0;
         loop {
             let ts = self.engine().latest();
-            if let Some(result) = self
+            let answer = self
                 .answer(&node, identity, ts, Newcomer::Yes, moves >= MOVE_ON_MAX)
-                .await?
-            {
-                self.trim_cache();
-                return Ok((result, ts));
+                .await;
+            match answer {
+                Ok(Some(result)) => {
+                    self.trim_cache();
+                    return Ok((result, ts));
+                }
+                Ok(None) => moves += 1,
+                Err(error) => {
+                    // A node without an answer is not counted by the cache's limit.
+                    self.forget(&node);
+                    return Err(error);
+                }
             }
-            moves += 1;
         }
     }
 
@@ -713,6 +720,7 @@ impl LiveQueries {
         if is_dead {
             self.forget(node);
         }
+        self.trim_cache();
     }
 
     fn engine(&self) -> &Arc<Engine> {

@@ -18,6 +18,9 @@ pub const ECHO_BODY_SIZE_MAX: usize = 128 << 20;
 /// Body of every other endpoint.
 pub const OTHER_BODY_SIZE_MAX: usize = 2 << 20;
 
+/// How much of a body that is refused for its length is still read, so that the refusal arrives.
+pub const BODY_DISCARDED_MAX: usize = 64 << 20;
+
 /// How long one HTTP request may take altogether.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a request's headers may take; also how long an unused connection is kept.

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
 use crate::http_error::HttpError;
-use crate::limits::BODY_IDLE_TIMEOUT;
+use crate::limits::{BODY_DISCARDED_MAX, BODY_IDLE_TIMEOUT};
 
 /// A body still on the wire, or one that is already here (tests, internal calls).
 pub enum RequestBody {
@@ -30,6 +30,7 @@ impl RequestBody {
             RequestBody::Stream(stream) => stream,
         };
         if stream.size_hint().lower() > size_max as u64 {
+            discard(stream).await;
             return Err(too_large());
         }
         // Most bodies are one piece, which then needs no copy.
@@ -38,6 +39,7 @@ impl RequestBody {
             None => return Ok(Bytes::new()),
         };
         if first.len() > size_max {
+            discard(stream).await;
             return Err(too_large());
         }
         if stream.is_end_stream() {
@@ -46,11 +48,29 @@ impl RequestBody {
         let mut body = BytesMut::from(first);
         while let Some(piece) = next_piece(&mut stream).await? {
             if body.len() + piece.len() > size_max {
+                drop(body);
+                discard(stream).await;
                 return Err(too_large());
             }
             body.extend_from_slice(&piece);
         }
         Ok(body.freeze())
+    }
+}
+
+/// Reads on for a while without keeping anything: most clients look for the
+/// answer only when they have sent everything, and would see a broken
+/// connection instead of the refusal.
+async fn discard(mut stream: Incoming) {
+    if stream.size_hint().lower() > BODY_DISCARDED_MAX as u64 {
+        return;
+    }
+    let mut discarded = 0;
+    while discarded < BODY_DISCARDED_MAX {
+        match next_piece(&mut stream).await {
+            Ok(Some(piece)) => discarded += piece.len(),
+            Ok(None) | Err(_) => return,
+        }
     }
 }
 

@@ -148,7 +148,7 @@ impl Engine {
     /// Enters one page of documents into an index that is being built.
     ///
     /// Writes maintain the index from the moment its row was committed, so a
-    /// document that changed after the page was read is left to that write;
+    /// key that was written after the page was read is left to that write;
     /// the check and the queueing are one step under the commit lock.
     fn backfill_page(
         &self,
@@ -182,21 +182,22 @@ impl Engine {
                 .collect(),
         ));
         let (sender, receiver) = sync_channel(1);
-        let tablet = table.tablet;
+        let index_id = index.index;
         let queued = entries.clone();
         let checked = entries;
         let is_queued = self
             .committer()
             .upkeep(
                 move |window| {
-                    let changed: HashSet<InternalId> = window
+                    // By key, not by document: a write that leaves the key alone writes no entry.
+                    let changed: HashSet<&[u8]> = window
                         .between(ts, window.tip())
-                        .flat_map(|commit| &commit.documents)
-                        .filter(|change| change.tablet == tablet)
-                        .map(|change| change.id)
+                        .flat_map(|commit| &commit.entries)
+                        .filter(|change| change.index == index_id)
+                        .map(|change| &*change.key)
                         .collect();
                     let mut entries = checked.lock().unwrap_or_else(PoisonError::into_inner);
-                    entries.retain(|entry| entry.target.is_none_or(|id| !changed.contains(&id)));
+                    entries.retain(|entry| !changed.contains(entry.key.as_slice()));
                     window.covers(ts)
                 },
                 Box::new(move |writer: &mut dyn Writer| {

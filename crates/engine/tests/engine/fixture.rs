@@ -151,6 +151,13 @@ impl Db {
     }
 }
 
+impl Drop for Db {
+    fn drop(&mut self) {
+        // A failed test must not leave the writer waiting for ever.
+        self.store.release_sync();
+    }
+}
+
 pub(crate) fn object<const N: usize>(fields: [(&str, Value); N]) -> Object {
     fields.into_iter().collect()
 }

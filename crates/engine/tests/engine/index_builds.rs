@@ -153,6 +153,36 @@ fn a_walk_does_not_begin_before_its_index_is_durable() {
 }
 
 #[test]
+fn a_write_that_is_on_its_way_wins_over_the_page_read_before_it() {
+    for seed in 0..5 {
+        let _seed = Seed(seed);
+        let mut random = Random::new(seed);
+        let db = Db::new();
+        let mut state = State::new();
+        churn(&db, &mut random, &mut state, 60);
+        db.run(|t| t.prepare_indexes(ROOT, &schema(SCHEMA)).unwrap());
+        db.store.hold_sync();
+        let ids: Vec<String> = state.keys().cloned().collect();
+        let mut writer = db.begin();
+        for _ in 0..30 {
+            write_at_random(&mut random, &mut writer, &mut state, &ids);
+        }
+        db.queue(writer).unwrap();
+        let upkeep = Upkeep::default();
+        std::thread::scope(|scope| {
+            let step = scope.spawn(|| db.engine.upkeep(&upkeep, &db.context()).unwrap());
+            // Gives the step time to read its page; right whether it takes it or not.
+            (0..2_000).for_each(|_| std::thread::yield_now());
+            db.store.release_sync();
+            assert!(step.join().unwrap());
+        });
+        db.upkeep(&upkeep);
+        db.run(|t| t.finish_indexes(ROOT, &schema(SCHEMA)).unwrap());
+        check_indexes(&db, &state);
+    }
+}
+
+#[test]
 fn a_staged_index_is_built_and_serves_once_it_is_enabled() {
     let db = Db::new();
     let mut random = Random::new(7);

@@ -1,6 +1,9 @@
 //! Tests of the session through its public interface only.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where what it expects is not there")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where what it expects is not there"
+)]
 
 mod auth;
 mod captures;

@@ -288,7 +288,11 @@ impl World {
     }
 
     fn result(&self, query: QueryId) -> Arc<QueryResult> {
-        let value = if query.0.is_multiple_of(2) { self.value } else { 0 };
+        let value = if query.0.is_multiple_of(2) {
+            self.value
+        } else {
+            0
+        };
         if value == 3 {
             return Arc::new(QueryResult::failed(&failure("boom", None), &[], None));
         }

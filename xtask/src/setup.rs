@@ -38,9 +38,17 @@ pub(crate) fn npm_packages(log: &Log, folder: &Path) -> Result<()> {
     let lock = folder.join("package-lock.json");
     let stamp = folder.join("node_modules").join(".installed-lock.json");
     unless_done(&lock, &stamp, || {
+        // `npm ci` refuses a lock that lacks optional packages of other platforms.
         log.run(
             Command::new("npm")
-                .args(["ci", "--no-audit", "--no-fund", "--loglevel", "error"])
+                .args([
+                    "install",
+                    "--no-save",
+                    "--no-audit",
+                    "--no-fund",
+                    "--loglevel",
+                    "error",
+                ])
                 .current_dir(folder),
         )
     })

@@ -32,7 +32,13 @@ pub(crate) fn resident_bytes(process: u32) -> Result<u64> {
     Ok(kilobytes * 1024)
 }
 
-/// One sentence for RESULTS.md.
+/// Processes that wanted a processor during the last minute, on average: what else goes on here.
+pub(crate) fn load_average() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("unknown").to_owned()
+}
+
+/// The machine in a sentence or two.
 pub(crate) fn describe() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu

@@ -15,6 +15,8 @@ const NOTES: &str = "## Notes";
 /// What was asked for and what was measured so far.
 pub(crate) struct Report {
     wanted: Vec<String>,
+    /// Of the machine before the first line.
+    load_average: String,
     measured: Vec<(&'static str, f64, String)>,
 }
 
@@ -23,6 +25,7 @@ impl Report {
     pub(crate) fn new(wanted: Vec<String>) -> Report {
         Report {
             wanted,
+            load_average: machine::load_average(),
             measured: Vec::new(),
         }
     }
@@ -79,7 +82,8 @@ impl Report {
         for [name, what, value, budget, ratio, detail] in self.rows() {
             println!("{name:<18} {value:>11}  {budget:>12}  {ratio:>5}  {what}; {detail}");
         }
-        println!("\nratio: part of the budget that is used; above 1 it is missed");
+        println!("\nload average before the run: {}", self.load_average);
+        println!("ratio: part of the budget that is used; above 1 it is missed");
     }
 
     /// Renews the table in RESULTS.md and keeps the notes under it.
@@ -88,10 +92,12 @@ impl Report {
         let old = fs::read_to_string(&path).unwrap_or_default();
         let notes = old.find(NOTES).map_or("", |start| &old[start..]);
         let mut text = format!(
-            "# Benchmark results\n\nWritten by `cargo xtask bench --write`.\n\n{}\n\n\
+            "# Benchmark results\n\nWritten by `cargo xtask bench --write`.\n\n{} \
+             Load average before the run: {}.\n\n\
              Ratio: part of the budget that is used; above 1 the budget is missed.\n\n\
              | line | what | value | budget | ratio | detail |\n|---|---|---|---|---|---|\n",
-            machine::describe()
+            machine::describe(),
+            self.load_average
         );
         for row in self.rows() {
             writeln!(text, "| {} |", row.join(" | ")).context("formatting the table")?;

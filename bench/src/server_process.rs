@@ -88,7 +88,7 @@ impl DataFolder {
             .args(["--site-proxy-port", &site.port().to_string()])
             .args(["--instance-name", NAME, "--instance-secret", SECRET])
             .arg(self.folder.path().join("hull.sqlite3"))
-            .env("RUST_LOG", "warn")
+            .env("HULL_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())

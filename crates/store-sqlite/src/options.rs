@@ -20,7 +20,8 @@ pub struct SqliteOptions {
     pub writer_cache_bytes: u64,
     /// The page cache of each reader. A commit by the writer empties it, so it
     /// only has to serve one snapshot; behind it is the system's file cache.
-    /// Default 1 MiB.
+    /// Taken as it fills. Default 8 MiB: with 1 MiB, a query of 100 documents
+    /// read 8.7 pages per document from the file again and again.
     pub reader_cache_bytes: u64,
     /// How much of the main file each reader maps into memory instead of
     /// copying pages out of it. Mapped pages count as resident memory of the
@@ -39,7 +40,7 @@ impl Default for SqliteOptions {
             wal_limit_bytes: 64 * MIB,
             checkpoint_interval_bytes: 8 * MIB,
             writer_cache_bytes: 4 * MIB,
-            reader_cache_bytes: MIB,
+            reader_cache_bytes: 8 * MIB,
             reader_map_bytes: 0,
             file_limit_bytes: None,
         }

@@ -133,26 +133,26 @@ impl Committer {
         let mut prepared = (!has_placeholder).then(|| prepare(&finished, None));
 
         let mut inner = self.state.lock();
-        inner = self.wait_for_room(inner)?;
-        if lane.is_none() {
-            while inner.protected.is_some() {
-                let changes = prepared.get_or_insert_with(|| prepare(&finished, None));
-                let protected = inner.protected.as_ref();
-                let touches = protected.is_some_and(|reads| {
-                    changes
-                        .touched
-                        .iter()
-                        .any(|(space, key)| reads.contains(*space, key))
-                });
-                if !touches {
-                    break;
-                }
-                inner = self
-                    .state
-                    .changed
-                    .wait(inner)
-                    .unwrap_or_else(PoisonError::into_inner);
+        loop {
+            inner = self.wait_for_room(inner)?;
+            if lane.is_some() || inner.protected.is_none() {
+                break;
             }
+            let changes = prepared.get_or_insert_with(|| prepare(&finished, None));
+            let touches_protected = inner.protected.as_ref().is_some_and(|reads| {
+                changes
+                    .touched
+                    .iter()
+                    .any(|(space, key)| reads.contains(*space, key))
+            });
+            if !touches_protected {
+                break;
+            }
+            inner = self
+                .state
+                .changed
+                .wait(inner)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         if inner.failed {
             return Err(CommitError::Failed);

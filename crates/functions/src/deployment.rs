@@ -479,16 +479,20 @@ impl Upkeeper {
 
     fn work(&self, runner: &Runner) {
         while !self.is_closed.load(Ordering::Relaxed) {
-            match runner
-                .engine
-                .upkeep(&self.progress, &clock::begin_context())
-            {
-                Ok(true) => {
+            // A panic (a corrupt row, say) ends the step, not the thread.
+            let step = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                runner
+                    .engine
+                    .upkeep(&self.progress, &clock::begin_context())
+            }));
+            match step {
+                Ok(Ok(true)) => {
                     self.progressed.notify_waiters();
                     continue;
                 }
-                Ok(false) => {}
-                Err(error) => tracing::warn!("background work will be tried again: {error}"),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::warn!("background work will be tried again: {error}"),
+                Err(_) => tracing::error!("background work panicked and will be tried again"),
             }
             runner.engine.trim(clock::now());
             runner.images.js().release_idle(ISOLATE_IDLE);

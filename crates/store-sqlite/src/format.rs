@@ -1,24 +1,28 @@
 //! What is on the disk.
 //!
 //! An SQLite database in WAL mode with `application_id` "HULL" and
-//! `user_version` = format version. Version 1:
+//! `user_version` = format version. Version 2:
 //!
 //! ```sql
-//! documents(tablet, id, ts, value)    -- current revisions, by (tablet, id)
+//! documents(tablet, id, ts, value)    -- current revisions, an index by (tablet, id)
 //! index_entries(index_id, key, id)    -- by (index_id, key), memcmp order
 //! log(ts, entry)                      -- all revisions of a commit, log_entry.rs
 //! globals(key, value)
 //! ```
 //!
-//! `WITHOUT ROWID` puts the rows themselves in the tree of the primary key, so
-//! that a point read is one descent and a scan reads neighbouring pages. `log`
-//! is an ordinary table because its key is an integer that only grows:
+//! `documents` is an ordinary table, its rows in the order they were first
+//! written, found through a small index. In a `WITHOUT ROWID` tree, which
+//! version 1 used, a search compares whole rows on its way down, and each row
+//! longer than a quarter of a page is read from its overflow pages for that:
+//! next to a few large documents, every read cost ten system calls.
+//! `index_entries` is `WITHOUT ROWID`: its rows are little more than keys.
+//! `log` is an ordinary table because its key is an integer that only grows:
 //! appending fills the last page of the tree. Timestamps are stored as signed
 //! 64-bit integers, which they fit by definition.
 //!
 //! Pages are 4096 bytes, the unit of the file cache and of most disks: a
 //! commit writes each page it touches whole to the log, and documents with
-//! random ids touch one page each.
+//! random ids touch one page of the index each.
 
 use std::fs::{self, File};
 use std::io;
@@ -31,7 +35,7 @@ use crate::error::store_error;
 use crate::header::{beside, io_error};
 
 pub(crate) const APPLICATION_ID: u32 = u32::from_be_bytes(*b"HULL");
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 pub(crate) const PAGE_LEN: u32 = 4096;
 
 const SCHEMA: &str = "
@@ -40,8 +44,8 @@ CREATE TABLE documents(
   id BLOB NOT NULL,
   ts INTEGER NOT NULL,
   value BLOB NOT NULL,
-  PRIMARY KEY(tablet, id)
-) WITHOUT ROWID, STRICT;
+  UNIQUE(tablet, id)
+) STRICT;
 CREATE TABLE index_entries(
   index_id INTEGER NOT NULL,
   key BLOB NOT NULL,
@@ -99,6 +103,28 @@ fn build(draft: &Path) -> rusqlite::Result<()> {
     connection.execute_batch(SCHEMA)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.close().map_err(|(_, error)| error)
+}
+
+/// Brings a data file of an older version up to this one, in one transaction:
+/// a crash in the middle leaves the old file.
+pub(crate) fn upgrade(connection: &Connection, from: u32) -> rusqlite::Result<()> {
+    tracing::info!(from, to = FORMAT_VERSION, "upgrading the data file");
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    connection.execute_batch(
+        "ALTER TABLE documents RENAME TO documents_1;
+         CREATE TABLE documents(
+           tablet INTEGER NOT NULL,
+           id BLOB NOT NULL,
+           ts INTEGER NOT NULL,
+           value BLOB NOT NULL,
+           UNIQUE(tablet, id)
+         ) STRICT;
+         INSERT INTO documents(tablet, id, ts, value)
+           SELECT tablet, id, ts, value FROM documents_1;
+         DROP TABLE documents_1;",
+    )?;
+    connection.pragma_update(None, "user_version", FORMAT_VERSION)?;
+    connection.execute_batch("COMMIT")
 }
 
 /// Creates a directory and its missing parents, durably.

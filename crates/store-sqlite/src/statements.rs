@@ -16,11 +16,12 @@ pub(crate) const GET: &str = "SELECT ts, value FROM documents WHERE tablet = ?1 
 pub(crate) const READ_LOG: &str = "SELECT ts, entry FROM log WHERE ts > ?1 ORDER BY ts LIMIT ?2";
 pub(crate) const GLOBAL: &str = "SELECT value FROM globals WHERE key = ?1";
 
+// An update stays in its row, so that the index is not written.
+pub(crate) const PUT_DOCUMENT: &str = "INSERT INTO documents(tablet, id, ts, value) VALUES(?1, ?2, ?3, ?4) \
+     ON CONFLICT(tablet, id) DO UPDATE SET ts = excluded.ts, value = excluded.value";
+pub(crate) const DELETE_DOCUMENT: &str = "DELETE FROM documents WHERE tablet = ?1 AND id = ?2";
 // REPLACE on a WITHOUT ROWID table with no other index overwrites in place,
 // without looking first.
-pub(crate) const PUT_DOCUMENT: &str =
-    "REPLACE INTO documents(tablet, id, ts, value) VALUES(?1, ?2, ?3, ?4)";
-pub(crate) const DELETE_DOCUMENT: &str = "DELETE FROM documents WHERE tablet = ?1 AND id = ?2";
 pub(crate) const PUT_ENTRY: &str =
     "REPLACE INTO index_entries(index_id, key, id) VALUES(?1, ?2, ?3)";
 pub(crate) const DELETE_ENTRY: &str = "DELETE FROM index_entries WHERE index_id = ?1 AND key = ?2";

@@ -109,10 +109,15 @@ fn recover(shared: &Shared) -> Result<Connection, StoreError> {
         if mode != "wal" {
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         }
-        let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let version_of = || connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+        let mut version: u32 = version_of()?;
+        if (1..FORMAT_VERSION).contains(&version) {
+            format::upgrade(&connection, version)?;
+            version = version_of()?;
+        }
         Ok((connection, version))
     };
-    let (connection, version): (_, u32) =
+    let (connection, version) =
         read().map_err(|error| store_error("opening the data file", error))?;
     if version != FORMAT_VERSION {
         return Err(StoreError::Corrupt {

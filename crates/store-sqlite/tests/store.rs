@@ -11,9 +11,10 @@ use std::thread;
 use bytes::Bytes;
 use hull_store::conformance::TestBed;
 use hull_store::{
-    CommitRecord, DocumentWrite, IndexId, IndexWrite, Store, StoreError, TabletId, Writer,
+    CommitRecord, DocumentWrite, IndexId, IndexWrite, Order, Store, StoreError, TabletId, Writer,
 };
 use hull_store_sqlite::{OpenError, SqliteOptions, SqliteStore};
+use hull_value::keys::Interval;
 use hull_value::{InternalId, Timestamp};
 use tempfile::TempDir;
 
@@ -346,12 +347,54 @@ fn a_directory_is_refused() {
 fn a_newer_format_is_refused_untouched() {
     check_refused(
         "data",
-        "newer version of Hull (file format 2, this version reads up to 1)",
+        "newer version of Hull (file format 3, this version reads up to 2)",
         |path| {
             own_file(path);
-            patch(path, 60, &2_u32.to_be_bytes());
+            patch(path, 60, &3_u32.to_be_bytes());
         },
     );
+}
+
+#[test]
+fn a_file_of_format_1_is_upgraded() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("data");
+    own_file(&path);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "CREATE TABLE old(
+               tablet INTEGER NOT NULL, id BLOB NOT NULL, ts INTEGER NOT NULL, value BLOB NOT NULL,
+               PRIMARY KEY(tablet, id)
+             ) WITHOUT ROWID, STRICT;
+             INSERT INTO old SELECT tablet, id, ts, value FROM documents;
+             DROP TABLE documents;
+             ALTER TABLE old RENAME TO documents;
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    drop(connection);
+    for _ in 0..2 {
+        let store = SqliteStore::open(&path, SqliteOptions::default()).unwrap();
+        let mut reader = store.reader().unwrap();
+        reader.begin().unwrap();
+        let everything = Interval {
+            start: Vec::new(),
+            end: None,
+        };
+        let rows = reader
+            .scan_index_documents(IndexId(1), TabletId(1), &everything, Order::Asc, 100)
+            .unwrap();
+        let expected = (1..20).map(|ts| {
+            let write = record(ts, 2_000).documents.remove(0);
+            (write.id, Timestamp(ts), write.value.unwrap())
+        });
+        assert!(
+            rows.into_iter()
+                .map(|row| (row.id, row.ts, row.value))
+                .eq(expected)
+        );
+    }
 }
 
 #[test]

@@ -3,13 +3,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use hull_store::{CommitRecord, DocumentWrite, IndexWrite, StoreError, Writer};
+use hull_store::{CommitRecord, DocumentWrite, IndexWrite, LogRetention, StoreError, Writer};
 use hull_value::{CodedError, DocumentId, ErrorClass, PackedValue, Timestamp};
 
 use crate::document;
 use crate::engine::Shared;
 use crate::key_space::KeySpace;
-use crate::limits;
+use crate::limits::{self, HistoryLimits};
 use crate::metadata::Metadata;
 use crate::read_set::ReadSet;
 use crate::system;
@@ -90,14 +90,18 @@ pub struct Lane<'a> {
 }
 
 impl Committer {
-    pub(crate) fn start(shared: Arc<Shared>, writer: Box<dyn Writer>) -> Committer {
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        writer: Box<dyn Writer>,
+        history: HistoryLimits,
+    ) -> Committer {
         let (sender, receiver) = sync_channel(limits::COMMITS_IN_FLIGHT_MAX * 2);
         let state = Arc::new(CommitState::default());
         let thread = std::thread::Builder::new()
             .name("hull-writer".to_owned())
             .spawn({
                 let (shared, state) = (shared.clone(), state.clone());
-                move || write_loop(&shared, &state, writer, &receiver)
+                move || write_loop(&shared, &state, writer, &receiver, history)
             });
         let thread = thread.expect("invariant: a thread can be started while the database opens");
         Committer {
@@ -542,9 +546,14 @@ fn write_loop(
     state: &CommitState,
     mut writer: Box<dyn Writer>,
     queue: &Receiver<Message>,
+    limits: HistoryLimits,
 ) {
     /// Commits in one durable batch; more only makes the first of them wait longer.
     const BATCH_MAX: usize = 256;
+    let mut history = History {
+        limits,
+        commits_untrimmed: 0,
+    };
     let mut next = queue.recv().ok();
     while let Some(first) = next.take() {
         let mut batch: Vec<CommitRecord> = Vec::new();
@@ -567,15 +576,15 @@ fn write_loop(
                 Message::Upkeep(work) => upkeep = Some(work),
             }
         }
-        let result = writer.commit(&batch).and_then(|()| match upkeep {
-            Some(work) => {
-                publish(shared, state, &mut published);
-                work(&mut *writer)
+        let result = writer.commit(&batch).and_then(|()| {
+            publish(shared, state, &mut published);
+            if let Some(work) = upkeep {
+                work(&mut *writer)?;
             }
-            None => Ok(()),
+            history.trim(&mut *writer, &batch)
         });
         match result {
-            Ok(()) => publish(shared, state, &mut published),
+            Ok(()) => {}
             Err(error) => {
                 let mut inner = state.lock();
                 inner.failed = true;
@@ -593,6 +602,37 @@ fn write_loop(
                 queue.recv().ok()
             }
         };
+    }
+}
+
+/// Keeps the log within its limits, a step every now and then: each is a
+/// transaction of its own, which the next batch waits for.
+struct History {
+    limits: HistoryLimits,
+    commits_untrimmed: usize,
+}
+
+impl History {
+    /// Commits between two steps.
+    const INTERVAL_COMMITS: usize = 1_024;
+    /// Entries forgotten in one step; more than come in between two of them.
+    const STEP_ENTRIES: usize = 4_096;
+
+    fn trim(&mut self, writer: &mut dyn Writer, batch: &[CommitRecord]) -> Result<(), StoreError> {
+        self.commits_untrimmed += batch.len();
+        let Some(newest) = batch.last() else {
+            return Ok(());
+        };
+        if self.commits_untrimmed < Self::INTERVAL_COMMITS {
+            return Ok(());
+        }
+        self.commits_untrimmed = 0;
+        let keep = LogRetention {
+            before: Timestamp(newest.ts.0.saturating_sub(self.limits.age_nanos)),
+            bytes_max: writer.usage()?.data_bytes.max(self.limits.bytes_floor),
+        };
+        writer.trim_log(keep, Self::STEP_ENTRIES)?;
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use hull_store::{Order, Store, StoreError};
 use hull_value::{CodedError, ErrorClass, Timestamp, keys::Interval};
 
 use crate::committer::{CommitCallback, CommitError, Committer};
+use crate::limits::HistoryLimits;
 use crate::metadata::{CorruptRow, Metadata, Namespace};
 use crate::read_set::ReadSet;
 use crate::snapshot::{ReaderPool, Snapshot};
@@ -36,6 +37,7 @@ pub struct EngineConfig {
     pub now: Timestamp,
     /// Randomness for the rows a fresh database starts with.
     pub seed: [u8; 32],
+    pub history: HistoryLimits,
 }
 
 /// What a transaction needs from outside: the engine reads no clock and draws no randomness.
@@ -97,7 +99,7 @@ impl Engine {
             published: AtomicU64::new(ts.0),
             listener: config.listener,
         });
-        let committer = Committer::start(shared.clone(), store.writer()?);
+        let committer = Committer::start(shared.clone(), store.writer()?, config.history);
         let engine = Engine { shared, committer };
         if is_fresh {
             engine.bootstrap(config.now, config.seed)?;

@@ -41,6 +41,7 @@ pub use backfill::Upkeep;
 pub use committer::{CommitCallback, CommitError, Conflict, Lane};
 pub use engine::{BeginContext, Engine, EngineConfig, EngineError, InvalidationListener};
 pub use key_space::KeySpace;
+pub use limits::HistoryLimits;
 pub use metadata::{
     IndexInfo, IndexState, Metadata, Namespace, SchemaSlot, SchemaState, TableInfo, TableState,
 };

@@ -24,6 +24,26 @@ pub const WINDOW_AGE_NANOS: u64 = 10_000_000_000;
 /// Memory the window of recent commits may hold before its oldest are dropped early.
 pub const WINDOW_BYTES_MAX: usize = 48 << 20;
 
+/// How much of the past the log keeps, for what reads history by timestamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryLimits {
+    /// Revisions superseded longer ago than this are forgotten.
+    pub age_nanos: u64,
+    /// Bytes of log kept at least, if they are young enough; as many as the
+    /// rest of the data takes where that is more. So a file is never much
+    /// larger than twice its live data, whatever is updated how often.
+    pub bytes_floor: u64,
+}
+
+impl Default for HistoryLimits {
+    fn default() -> Self {
+        HistoryLimits {
+            age_nanos: 14 * 24 * 3_600 * 1_000_000_000,
+            bytes_floor: 64 << 20,
+        }
+    }
+}
+
 const READ_HELP: &str = "Consider using smaller limits in your queries, paginating your queries, or using indexed queries with a selective index range expressions.";
 
 fn pagination_limit(code: &'static str, message: String) -> CodedError {

@@ -6,7 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hull_engine::{
-    CommitError, Engine, EngineConfig, EngineError, Transaction, Upkeep, document, system,
+    CommitError, Engine, EngineConfig, EngineError, HistoryLimits, Transaction, Upkeep, document,
+    system,
 };
 use hull_store::Store;
 use hull_sync::UdfPath;
@@ -110,6 +111,7 @@ impl Deployment {
                 listener: Arc::new(Invalidations(live.clone())),
                 now: clock::now(),
                 seed: clock::random_seed(),
+                history: HistoryLimits::default(),
             },
         )?);
         let js = hull_js::Engine::new(hull_js::EngineConfig::default())

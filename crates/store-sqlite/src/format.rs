@@ -6,7 +6,7 @@
 //! ```sql
 //! documents(tablet, id, ts, value)    -- current revisions, an index by (tablet, id)
 //! index_entries(index_id, key, id)    -- by (index_id, key), memcmp order
-//! log(ts, entry)                      -- all revisions of a commit, log_entry.rs
+//! log(ts, start, entry)               -- all revisions of a commit, log_entry.rs
 //! globals(key, value)
 //! ```
 //!
@@ -17,7 +17,9 @@
 //! next to a few large documents, every read cost ten system calls.
 //! `index_entries` is `WITHOUT ROWID`: its rows are little more than keys.
 //! `log` is an ordinary table because its key is an integer that only grows:
-//! appending fills the last page of the tree. Timestamps are stored as signed
+//! appending fills the last page of the tree. `start` counts the bytes of all
+//! entries ever appended before this one: the length of the log is the
+//! difference of its ends, whatever was trimmed. Timestamps are stored as signed
 //! 64-bit integers, which they fit by definition.
 //!
 //! Pages are 4096 bytes, the unit of the file cache and of most disks: a
@@ -52,7 +54,7 @@ CREATE TABLE index_entries(
   id BLOB NOT NULL,
   PRIMARY KEY(index_id, key)
 ) WITHOUT ROWID, STRICT;
-CREATE TABLE log(ts INTEGER PRIMARY KEY, entry BLOB NOT NULL) STRICT;
+CREATE TABLE log(ts INTEGER PRIMARY KEY, start INTEGER NOT NULL, entry BLOB NOT NULL) STRICT;
 CREATE TABLE globals(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID, STRICT;
 ";
 
@@ -121,7 +123,12 @@ pub(crate) fn upgrade(connection: &Connection, from: u32) -> rusqlite::Result<()
          ) STRICT;
          INSERT INTO documents(tablet, id, ts, value)
            SELECT tablet, id, ts, value FROM documents_1;
-         DROP TABLE documents_1;",
+         DROP TABLE documents_1;
+         ALTER TABLE log RENAME TO log_1;
+         CREATE TABLE log(ts INTEGER PRIMARY KEY, start INTEGER NOT NULL, entry BLOB NOT NULL) STRICT;
+         INSERT INTO log(ts, start, entry)
+           SELECT ts, sum(length(entry)) OVER (ORDER BY ts) - length(entry), entry FROM log_1;
+         DROP TABLE log_1;",
     )?;
     connection.pragma_update(None, "user_version", FORMAT_VERSION)?;
     connection.execute_batch("COMMIT")

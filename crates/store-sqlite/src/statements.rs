@@ -13,6 +13,10 @@ pub(crate) const ROLLBACK: &str = "ROLLBACK";
 
 pub(crate) const NEWEST_TS: &str = "SELECT max(ts) FROM log";
 pub(crate) const GET: &str = "SELECT ts, value FROM documents WHERE tablet = ?1 AND id = ?2";
+pub(crate) const NEWEST_LOG: &str = "SELECT start, entry FROM log ORDER BY ts DESC LIMIT 1";
+pub(crate) const OLDEST_LOG: &str = "SELECT ts, start FROM log WHERE ts < ?1 ORDER BY ts LIMIT ?2";
+pub(crate) const PAGES_IN_USE: &str =
+    "SELECT p.page_count - f.freelist_count FROM pragma_page_count p, pragma_freelist_count f";
 pub(crate) const READ_LOG: &str = "SELECT ts, entry FROM log WHERE ts > ?1 ORDER BY ts LIMIT ?2";
 pub(crate) const GLOBAL: &str = "SELECT value FROM globals WHERE key = ?1";
 
@@ -25,7 +29,7 @@ pub(crate) const DELETE_DOCUMENT: &str = "DELETE FROM documents WHERE tablet = ?
 pub(crate) const PUT_ENTRY: &str =
     "REPLACE INTO index_entries(index_id, key, id) VALUES(?1, ?2, ?3)";
 pub(crate) const DELETE_ENTRY: &str = "DELETE FROM index_entries WHERE index_id = ?1 AND key = ?2";
-pub(crate) const PUT_LOG: &str = "INSERT INTO log(ts, entry) VALUES(?1, ?2)";
+pub(crate) const PUT_LOG: &str = "INSERT INTO log(ts, start, entry) VALUES(?1, ?2, ?3)";
 pub(crate) const PUT_GLOBAL: &str = "REPLACE INTO globals(key, value) VALUES(?1, ?2)";
 
 // Sweeps: the first key to stay, then everything below it.
@@ -39,7 +43,6 @@ pub(crate) const DOCUMENT_AFTER: &str =
 pub(crate) const DELETE_DOCUMENTS_BELOW: &str =
     "DELETE FROM documents WHERE tablet = ?1 AND id < ?2";
 pub(crate) const DELETE_DOCUMENTS: &str = "DELETE FROM documents WHERE tablet = ?1";
-pub(crate) const LOG_AFTER: &str = "SELECT ts FROM log WHERE ts < ?1 ORDER BY ts LIMIT 1 OFFSET ?2";
 pub(crate) const DELETE_LOG_BELOW: &str = "DELETE FROM log WHERE ts < ?1";
 
 /// The four forms of a scan. Parameters: ?1 tree, ?2 start, ?3 limit, then
@@ -136,7 +139,7 @@ mod tests {
             READ_LOG,
             ENTRY_AFTER,
             DOCUMENT_AFTER,
-            LOG_AFTER,
+            OLDEST_LOG,
         ];
         for sql in scans.iter().flat_map(Scan::all).chain(others) {
             let mut statement = connection

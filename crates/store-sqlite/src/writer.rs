@@ -5,7 +5,10 @@ use std::ffi::c_int;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use hull_store::{CommitRecord, IndexId, IndexWrite, StoreError, TabletId, Writer};
+use hull_store::{
+    CommitRecord, IndexId, IndexWrite, LogRetention, StoreError, StoreUsage, TabletId, Writer,
+    log_entry_bytes,
+};
 use hull_value::Timestamp;
 use rusqlite::hooks::Wal;
 use rusqlite::types::Value;
@@ -14,6 +17,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension};
 use crate::checkpointer::leave_log_if_in_doubt;
 use crate::connection::{self, Role};
 use crate::error::{commit_error, store_error};
+use crate::format::PAGE_LEN;
 use crate::log_entry;
 use crate::reader::{newest_ts, timestamp};
 use crate::shared::Shared;
@@ -32,6 +36,8 @@ thread_local! {
 pub(crate) struct SqliteWriter {
     connection: Connection,
     newest: Timestamp,
+    /// Bytes of all log entries ever appended.
+    log_end: u64,
     scratch: Vec<u8>,
     shared: Arc<Shared>,
 }
@@ -42,13 +48,24 @@ impl SqliteWriter {
             let connection = connection::open(&shared.path, &shared.options, Role::Writer)?;
             connection.wal_hook(Some(note_wal_pages));
             let newest = newest_ts(&connection)?;
-            Ok((connection, newest))
+            let last: Option<(i64, Vec<u8>)> = connection
+                .prepare_cached(sql::NEWEST_LOG)?
+                .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            Ok((connection, newest, last))
         };
-        let (connection, newest) =
+        let (connection, newest, last) =
             open().map_err(|error| store_error("opening the writer", error))?;
+        let log_end = match last {
+            Some((start, entry)) => {
+                unsigned(start) + log_entry_bytes(&log_entry::decode(entry.into())?)
+            }
+            None => 0,
+        };
         Ok(Self {
             connection,
             newest: newest.map_or(Ok(Timestamp(0)), timestamp)?,
+            log_end,
             scratch: Vec::new(),
             shared: Arc::clone(shared),
         })
@@ -171,12 +188,15 @@ impl Writer for SqliteWriter {
             return Ok(());
         }
         let newest = self.check_order(batch)?;
-        self.transaction("committing", |connection, scratch| {
+        let log_start = self.log_end;
+        self.log_end = self.transaction("committing", |connection, scratch| {
             let mut statements = CommitStatements::prepare(connection)?;
+            let mut start = log_start;
             for record in batch {
-                statements.write(record, scratch)?;
+                statements.write(record, start, scratch)?;
+                start += log_entry_bytes(&record.documents);
             }
-            Ok(())
+            Ok(start)
         })?;
         self.newest = newest;
         Ok(())
@@ -225,18 +245,53 @@ impl Writer for SqliteWriter {
         self.sweep(sweep, rows_max)
     }
 
-    fn trim_log(&mut self, before: Timestamp, rows_max: usize) -> Result<bool, StoreError> {
-        let before = stored(before.min(self.newest));
+    fn trim_log(&mut self, keep: LogRetention, rows_max: usize) -> Result<bool, StoreError> {
+        let (newest, before) = (stored(self.newest), stored(keep.before));
+        let log_end = self.log_end;
         self.transaction("trimming the log", |connection, _| {
-            let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
-            let first_kept: Option<i64> = connection
-                .prepare_cached(sql::LOG_AFTER)?
-                .query_row((before, rows_max), |row| row.get(0))
-                .optional()?;
+            // One more than may go, to know whether that is all.
+            let rows = i64::try_from(rows_max.saturating_add(1)).unwrap_or(i64::MAX);
+            let mut oldest = connection.prepare_cached(sql::OLDEST_LOG)?;
+            let mut rows = oldest.query((newest, rows))?;
+            let mut first_kept = newest;
+            let (mut trimmed, mut is_done) = (0, true);
+            while let Some(row) = rows.next()? {
+                let (ts, start): (i64, i64) = (row.get(0)?, row.get(1)?);
+                let is_kept =
+                    ts >= before && log_end.saturating_sub(unsigned(start)) <= keep.bytes_max;
+                if is_kept || trimmed == rows_max {
+                    (first_kept, is_done) = (ts, is_kept);
+                    break;
+                }
+                trimmed += 1;
+            }
             connection
                 .prepare_cached(sql::DELETE_LOG_BELOW)?
-                .execute([first_kept.unwrap_or(before)])?;
-            Ok(first_kept.is_none())
+                .execute([first_kept])?;
+            Ok(is_done)
+        })
+    }
+
+    fn usage(&mut self) -> Result<StoreUsage, StoreError> {
+        let read = || {
+            let oldest = self
+                .connection
+                .prepare_cached(sql::OLDEST_LOG)?
+                .query_row((i64::MAX, 1), |row| row.get(1))
+                .optional()?;
+            let pages = self
+                .connection
+                .prepare_cached(sql::PAGES_IN_USE)?
+                .query_row([], |row| row.get(0))?;
+            Ok((oldest, pages))
+        };
+        let (oldest, pages): (Option<i64>, i64) =
+            read().map_err(|error| store_error("measuring the store", error))?;
+        let log_bytes = oldest.map_or(0, |start| self.log_end.saturating_sub(unsigned(start)));
+        let used_bytes = unsigned(pages) * u64::from(PAGE_LEN);
+        Ok(StoreUsage {
+            log_bytes,
+            data_bytes: used_bytes.saturating_sub(log_bytes),
         })
     }
 
@@ -265,7 +320,12 @@ impl<'a> CommitStatements<'a> {
         })
     }
 
-    fn write(&mut self, record: &CommitRecord, scratch: &mut Vec<u8>) -> Result<(), WriteError> {
+    fn write(
+        &mut self,
+        record: &CommitRecord,
+        log_start: u64,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), WriteError> {
         let ts = stored(record.ts);
         for write in &record.documents {
             let (tablet, id) = (write.tablet.0, write.id.0.as_slice());
@@ -281,7 +341,9 @@ impl<'a> CommitStatements<'a> {
         }
         scratch.clear();
         log_entry::encode(&record.documents, scratch)?;
-        self.put_log.execute((ts, scratch.as_slice()))?;
+        // Eight exabytes are never written.
+        let log_start = i64::try_from(log_start).unwrap_or(i64::MAX);
+        self.put_log.execute((ts, log_start, scratch.as_slice()))?;
         Ok(())
     }
 }
@@ -323,6 +385,11 @@ fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
 
 fn stored(ts: Timestamp) -> i64 {
     i64::try_from(ts.0).unwrap_or(i64::MAX)
+}
+
+/// A counter as it is stored; never negative unless the file is corrupt.
+fn unsigned(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or(0)
 }
 
 fn note_wal_pages(_: &Wal, pages: c_int) -> rusqlite::Result<()> {

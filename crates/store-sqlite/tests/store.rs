@@ -370,6 +370,10 @@ fn a_file_of_format_1_is_upgraded() {
              INSERT INTO old SELECT tablet, id, ts, value FROM documents;
              DROP TABLE documents;
              ALTER TABLE old RENAME TO documents;
+             CREATE TABLE old(ts INTEGER PRIMARY KEY, entry BLOB NOT NULL) STRICT;
+             INSERT INTO old SELECT ts, entry FROM log;
+             DROP TABLE log;
+             ALTER TABLE old RENAME TO log;
              PRAGMA user_version = 1;",
         )
         .unwrap();
@@ -394,6 +398,14 @@ fn a_file_of_format_1_is_upgraded() {
                 .map(|row| (row.id, row.ts, row.value))
                 .eq(expected)
         );
+        let log = reader.read_log(Timestamp(0), 100).unwrap();
+        assert!(
+            log.into_iter()
+                .map(|entry| entry.documents)
+                .eq((1..20).map(|ts| record(ts, 2_000).documents))
+        );
+        let usage = store.writer().unwrap().usage().unwrap();
+        assert!((38_000..40_000).contains(&usage.log_bytes), "{usage:?}");
     }
 }
 

@@ -30,7 +30,7 @@ pub mod memory;
 
 pub use error::StoreError;
 pub use record::{
-    CommitRecord, DocumentWrite, IndexDocument, IndexId, IndexRow, IndexWrite, LogEntry, Order,
-    TabletId,
+    CommitRecord, DocumentWrite, IndexDocument, IndexId, IndexRow, IndexWrite, LogEntry,
+    LogRetention, Order, StoreUsage, TabletId, log_entry_bytes,
 };
 pub use traits::{Reader, Store, Writer};

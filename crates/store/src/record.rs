@@ -74,3 +74,32 @@ pub struct LogEntry {
     pub ts: Timestamp,
     pub documents: Vec<DocumentWrite>,
 }
+
+/// Which log entries to keep: those that are young enough *and* among the
+/// newest `bytes_max` bytes. The newest entry always stays, since it carries
+/// the timestamp of the newest commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogRetention {
+    /// Entries below this timestamp are too old.
+    pub before: Timestamp,
+    /// Bytes of entries kept, counted by [`log_entry_bytes`].
+    pub bytes_max: u64,
+}
+
+/// What a store holds, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreUsage {
+    /// The log, counted by [`log_entry_bytes`].
+    pub log_bytes: u64,
+    /// Everything else, about.
+    pub data_bytes: u64,
+}
+
+/// What an entry of the log counts for, in every store alike.
+pub fn log_entry_bytes(documents: &[DocumentWrite]) -> u64 {
+    const ENTRY: u64 = 16;
+    const DOCUMENT: u64 = 32;
+    documents.iter().fold(ENTRY, |bytes, write| {
+        bytes + DOCUMENT + write.value.as_ref().map_or(0, |value| value.len() as u64)
+    })
+}

@@ -5,8 +5,8 @@ use hull_value::keys::Interval;
 use hull_value::{InternalId, Timestamp};
 
 use crate::{
-    CommitRecord, IndexDocument, IndexId, IndexRow, IndexWrite, LogEntry, Order, StoreError,
-    TabletId,
+    CommitRecord, IndexDocument, IndexId, IndexRow, IndexWrite, LogEntry, LogRetention, Order,
+    StoreError, StoreUsage, TabletId,
 };
 
 /// An open store. Readers and the writer may outlive it and go to other threads.
@@ -46,10 +46,12 @@ pub trait Writer: Send {
     /// the log; `true` once none is left.
     fn delete_tablet(&mut self, tablet: TabletId, rows_max: usize) -> Result<bool, StoreError>;
 
-    /// Deletes at most `rows_max` of the log entries below `before`, oldest
-    /// first; `true` once none is left. The newest entry always stays, since
-    /// it carries the timestamp of the newest commit.
-    fn trim_log(&mut self, before: Timestamp, rows_max: usize) -> Result<bool, StoreError>;
+    /// Deletes at most `rows_max` of the log entries that `keep` does not keep,
+    /// oldest first; `true` once none is left.
+    fn trim_log(&mut self, keep: LogRetention, rows_max: usize) -> Result<bool, StoreError>;
+
+    /// Returns how much the store holds. Costs O(1).
+    fn usage(&mut self) -> Result<StoreUsage, StoreError>;
 
     /// Lets the store do its background upkeep now, for a caller that is idle.
     /// Returns at once.

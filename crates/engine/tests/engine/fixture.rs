@@ -3,8 +3,8 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use hull_engine::{
-    BeginContext, CommitError, Engine, EngineConfig, InvalidationListener, Namespace,
-    SubscriptionId, TableInfo, Transaction, Upkeep,
+    BeginContext, CommitError, Engine, EngineConfig, HistoryLimits, InvalidationListener,
+    Namespace, SubscriptionId, TableInfo, Transaction, Upkeep,
 };
 use hull_store::memory::MemoryStore;
 use hull_store::{Order, Store, StoreError};
@@ -54,6 +54,7 @@ impl Db {
             listener: heard.clone(),
             now: NOW,
             seed: [0; 32],
+            history: HistoryLimits::default(),
         };
         let engine = Engine::open(Arc::new(store.clone()), config).unwrap();
         Db {

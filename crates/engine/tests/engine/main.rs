@@ -6,6 +6,7 @@
 mod commit_timestamps;
 mod conflicts;
 mod fixture;
+mod history;
 mod index_builds;
 mod index_drops;
 mod model;

@@ -8,7 +8,8 @@ use hull_value::{InternalId, Timestamp};
 
 use super::MakeTestBed;
 use crate::{
-    CommitRecord, DocumentWrite, IndexId, IndexWrite, Order, Reader, StoreError, TabletId,
+    CommitRecord, DocumentWrite, IndexId, IndexWrite, LogRetention, Order, Reader, StoreError,
+    TabletId,
 };
 
 const TABLET: TabletId = TabletId(1);
@@ -150,9 +151,13 @@ pub fn the_newest_log_entry_outlives_trimming(make_bed: MakeTestBed<'_>) {
             indexes: Vec::new(),
         };
         writer.commit(&[empty(1), empty(2), empty(3)]).unwrap();
-        assert_eq!(writer.trim_log(Timestamp(100), 1), Ok(false));
-        assert_eq!(writer.trim_log(Timestamp(100), 1), Ok(true));
-        assert_eq!(writer.trim_log(Timestamp(100), 1), Ok(true));
+        let everything = LogRetention {
+            before: Timestamp(100),
+            bytes_max: u64::MAX,
+        };
+        assert_eq!(writer.trim_log(everything, 1), Ok(false));
+        assert_eq!(writer.trim_log(everything, 1), Ok(true));
+        assert_eq!(writer.trim_log(everything, 1), Ok(true));
     }
     let store = bed.open();
     let mut reader = store.reader().unwrap();

@@ -8,8 +8,8 @@ use hull_value::keys::Interval;
 use hull_value::{InternalId, Timestamp};
 
 use crate::{
-    CommitRecord, DocumentWrite, IndexDocument, IndexId, IndexRow, IndexWrite, LogEntry, Order,
-    TabletId,
+    CommitRecord, DocumentWrite, IndexDocument, IndexId, IndexRow, IndexWrite, LogEntry,
+    LogRetention, Order, TabletId, log_entry_bytes,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -71,10 +71,24 @@ impl Model {
         Self::sweep(&mut self.documents, keys, rows_max)
     }
 
-    pub(super) fn trim_log(&mut self, before: Timestamp, rows_max: usize) -> bool {
-        let before = before.min(self.newest_ts());
-        let keys = self.log.range(..before).map(|(ts, _)| *ts).collect();
+    pub(super) fn trim_log(&mut self, keep: LogRetention, rows_max: usize) -> bool {
+        let mut newer_bytes = 0;
+        let mut keys = Vec::new();
+        for (ts, documents) in self.log.iter().rev() {
+            newer_bytes += log_entry_bytes(documents);
+            let is_kept = *ts >= keep.before && newer_bytes <= keep.bytes_max;
+            if !is_kept && *ts != self.newest_ts() {
+                keys.insert(0, *ts);
+            }
+        }
         Self::sweep(&mut self.log, keys, rows_max)
+    }
+
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.log
+            .values()
+            .map(|documents| log_entry_bytes(documents))
+            .sum()
     }
 
     pub(super) fn scan_index(

@@ -13,7 +13,8 @@ use proptest::test_runner::{Config, TestRunner};
 use super::MakeTestBed;
 use super::model::Model;
 use crate::{
-    CommitRecord, DocumentWrite, IndexId, IndexWrite, Order, Reader, StoreError, TabletId,
+    CommitRecord, DocumentWrite, IndexId, IndexWrite, LogRetention, Order, Reader, StoreError,
+    TabletId,
 };
 
 const SNAPSHOT_COUNT: usize = 2;
@@ -25,8 +26,8 @@ enum Operation {
     SetGlobal(String, Vec<u8>),
     DeleteIndex(IndexId, usize),
     DeleteTablet(TabletId, usize),
-    /// Before a timestamp this far below the newest.
-    TrimLog(u64, usize),
+    /// Before a timestamp this far below the newest, or past so many bytes.
+    TrimLog(u64, u64, usize),
     Checkpoint,
     Begin(usize),
     Read(usize, Read),
@@ -100,10 +101,13 @@ fn check(make_bed: MakeTestBed<'_>, operations: Vec<Operation>) -> Result<(), Te
                 let is_done = writer.delete_tablet(tablet, rows_max).unwrap();
                 prop_assert_eq!(is_done, model.delete_tablet(tablet, rows_max));
             }
-            Operation::TrimLog(age, rows_max) => {
-                let before = Timestamp((model.newest_ts().0 + 2).saturating_sub(age));
-                let is_done = writer.trim_log(before, rows_max).unwrap();
-                prop_assert_eq!(is_done, model.trim_log(before, rows_max));
+            Operation::TrimLog(age, bytes_max, rows_max) => {
+                let keep = LogRetention {
+                    before: Timestamp((model.newest_ts().0 + 2).saturating_sub(age)),
+                    bytes_max,
+                };
+                let is_done = writer.trim_log(keep, rows_max).unwrap();
+                prop_assert_eq!(is_done, model.trim_log(keep, rows_max));
             }
             Operation::Checkpoint => writer.checkpoint_if_needed(),
             Operation::Begin(slot) => {
@@ -128,6 +132,7 @@ fn check(make_bed: MakeTestBed<'_>, operations: Vec<Operation>) -> Result<(), Te
             }
         }
     }
+    prop_assert_eq!(writer.usage().unwrap().log_bytes, model.log_bytes());
     let mut reader = store.reader().unwrap();
     prop_assert_eq!(reader.begin().unwrap(), model.newest_ts());
     for tablet in 0..3 {
@@ -232,7 +237,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (global(), vec(any::<u8>(), 0..4)).prop_map(|(k, v)| Operation::SetGlobal(k, v)),
         1 => (index(), 0..4_usize).prop_map(|(index, n)| Operation::DeleteIndex(index, n)),
         1 => (tablet(), 0..4_usize).prop_map(|(tablet, n)| Operation::DeleteTablet(tablet, n)),
-        1 => (0..20_u64, 0..4_usize).prop_map(|(age, n)| Operation::TrimLog(age, n)),
+        1 => (0..20_u64, prop_oneof![Just(u64::MAX), 0..600_u64], 0..4_usize)
+            .prop_map(|(age, bytes, n)| Operation::TrimLog(age, bytes, n)),
         1 => Just(Operation::Checkpoint),
         4 => slot.clone().prop_map(Operation::Begin),
         8 => (slot, read()).prop_map(|(slot, read)| Operation::Read(slot, read)),

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hull_value::Timestamp;
-
 use super::Shared;
 use super::state::State;
 use super::versioned::Sequence;
-use crate::{CommitRecord, IndexId, IndexWrite, StoreError, TabletId, Writer};
+use crate::{
+    CommitRecord, IndexId, IndexWrite, LogRetention, StoreError, StoreUsage, TabletId, Writer,
+    log_entry_bytes,
+};
 
 pub(super) struct MemoryWriter {
     shared: Arc<Shared>,
@@ -121,14 +122,20 @@ impl Writer for MemoryWriter {
         )
     }
 
-    fn trim_log(&mut self, before: Timestamp, rows_max: usize) -> Result<bool, StoreError> {
+    fn trim_log(&mut self, keep: LogRetention, rows_max: usize) -> Result<bool, StoreError> {
         self.write(
             |_| Ok(()),
             |state, at| {
-                let before = before.min(state.newest_ts(at));
+                let newest = state.newest_ts(at);
+                let mut rest_bytes = log_bytes(state, at);
                 let mut timestamps: Vec<_> = state
                     .log
-                    .range(..before, at)
+                    .range(..newest, at)
+                    .take_while(|(ts, documents)| {
+                        let is_kept = **ts >= keep.before && rest_bytes <= keep.bytes_max;
+                        rest_bytes -= log_entry_bytes(documents);
+                        !is_kept
+                    })
                     .map(|(ts, _)| *ts)
                     .take(rows_max.saturating_add(1))
                     .collect();
@@ -142,7 +149,30 @@ impl Writer for MemoryWriter {
         )
     }
 
+    fn usage(&mut self) -> Result<StoreUsage, StoreError> {
+        let state = self.shared.lock();
+        state.check_alive()?;
+        let at = Sequence::MAX;
+        let data_bytes = state
+            .documents
+            .range(.., at)
+            .map(|(_, (_, value))| value.len() as u64)
+            .sum();
+        Ok(StoreUsage {
+            log_bytes: log_bytes(&state, at),
+            data_bytes,
+        })
+    }
+
     fn checkpoint_if_needed(&mut self) {}
+}
+
+fn log_bytes(state: &State, at: Sequence) -> u64 {
+    state
+        .log
+        .range(.., at)
+        .map(|(_, documents)| log_entry_bytes(documents))
+        .sum()
 }
 
 /// Checks what the committer must guarantee, so that a slip of it fails here

@@ -1,6 +1,6 @@
 //! Reading and building rows.
 
-use hull_value::{DocumentId, Object, PackedValue, Value, ValueRef};
+use hull_value::{Object, PackedValue, Value, ValueRef};
 
 /// Returns a field of an object, `None` when absent or when `row` is no object.
 pub fn field<'a>(row: ValueRef<'a>, name: &str) -> Option<ValueRef<'a>> {
@@ -41,13 +41,6 @@ pub fn row<const N: usize>(fields: [(&str, Value); N]) -> PackedValue {
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
     PackedValue::pack(&Value::Object(object))
-}
-
-/// Adds the two system fields to the body of a user document.
-pub(crate) fn with_system_fields(mut body: Object, id: &DocumentId, creation_time: f64) -> Object {
-    body.insert("_id".to_owned(), Value::String(id.to_string()));
-    body.insert("_creationTime".to_owned(), Value::Float64(creation_time));
-    body
 }
 
 /// Whether a commit-timestamp placeholder occurs anywhere in `value`.

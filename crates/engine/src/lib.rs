@@ -49,5 +49,6 @@ pub use read_set::{IntervalSet, ReadSet};
 pub use schema_change::{IndexChange, IndexDiff, IndexProgress};
 pub use subscriptions::SubscriptionId;
 pub use transaction::{
-    Ceilings, ComponentReads, DatabaseReader, Patch, Savepoint, Transaction, Usage,
+    Ceilings, ComponentReads, DatabaseReader, Patch, Savepoint, Transaction, TransactionLimits,
+    Usage,
 };

@@ -87,9 +87,12 @@ pub fn too_many_writes(limit: usize) -> CodedError {
     )
 }
 
-pub fn too_many_bytes_written() -> CodedError {
+pub fn too_many_bytes_written(limit: usize) -> CodedError {
     pagination_limit(
         "TooManyBytesWritten",
-        "Too many bytes written in a single function execution (limit: 16 MiB)".to_owned(),
+        format!(
+            "Too many bytes written in a single function execution (limit: {})",
+            hull_value::format_size(limit)
+        ),
     )
 }

@@ -23,7 +23,7 @@ mod usage;
 
 pub use documents::{DatabaseReader, Patch};
 pub use query_source::ComponentReads;
-pub use usage::{Ceilings, Usage};
+pub use usage::{Ceilings, TransactionLimits, Usage};
 
 /// One unit of work on one snapshot: reads are recorded, writes are seen by
 /// later reads of the same transaction and by nobody else until commit.

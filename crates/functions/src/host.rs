@@ -1,7 +1,7 @@
 //! The host calls of queries and mutations (function runtime spec 3).
 
 use hull_engine::query::{PageRequest, Query, QueryStream, paginate};
-use hull_engine::{ComponentReads, DatabaseReader};
+use hull_engine::{ComponentReads, DatabaseReader, TransactionLimits};
 use hull_js::{Args, Host, HostError, Reply};
 use hull_sync::UdfPath;
 use hull_value::json::{self, JsonValueError};
@@ -204,7 +204,32 @@ struct RunArgs<'a> {
     function_handle: Option<String>,
     #[serde(borrow)]
     args: &'a RawValue,
-    transaction_limits: Option<Map<String, Json>>,
+    transaction_limits: Option<LimitsArgs>,
+}
+
+/// Budgets of things that functions cannot do yet hold by themselves.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LimitsArgs {
+    bytes_read: Option<f64>,
+    documents_read: Option<f64>,
+    database_queries: Option<f64>,
+    documents_written: Option<f64>,
+    bytes_written: Option<f64>,
+}
+
+impl From<LimitsArgs> for TransactionLimits {
+    fn from(args: LimitsArgs) -> TransactionLimits {
+        // A float beyond the range saturates: a negative budget is an empty one.
+        let whole = |limit: Option<f64>| limit.map(|limit| limit as usize);
+        TransactionLimits {
+            bytes_read: whole(args.bytes_read),
+            documents_read: whole(args.documents_read),
+            database_queries: whole(args.database_queries),
+            documents_written: whole(args.documents_written),
+            bytes_written: whole(args.bytes_written),
+        }
+    }
 }
 
 impl CallHost<'_, '_, '_> {
@@ -390,11 +415,6 @@ impl CallHost<'_, '_, '_> {
                 )));
             }
         };
-        if args.transaction_limits.is_some() {
-            return Err(user_error(
-                "`transactionLimits` is not implemented by this server yet",
-            ));
-        }
         let path = match (&args.function_handle, &args.name, &args.reference) {
             (Some(_), ..) => return Err(not_built("function handles")),
             (None, Some(name), _) => name.clone(),
@@ -421,7 +441,14 @@ impl CallHost<'_, '_, '_> {
             journal: None,
         };
         let was_stale = is_stale.then(|| self.execution.transaction.set_stale(true));
+        let ceilings = args.transaction_limits.map(|limits| {
+            let usage = self.execution.transaction.usage_mut();
+            usage.lower_ceilings(&limits.into())
+        });
         let result = self.execution.call_nested(&request);
+        if let Some(ceilings) = ceilings {
+            self.execution.transaction.usage_mut().ceilings = ceilings;
+        }
         if let Some(was_stale) = was_stale {
             self.execution.transaction.set_stale(was_stale);
         }

@@ -66,10 +66,29 @@ impl Transaction {
         body: Object,
     ) -> Result<DocumentId, CodedError> {
         check_insert_target(table)?;
+        let savepoint = self.savepoint();
+        let inserted = self.insert_new(namespace, table, body);
+        if inserted.is_err() {
+            // A function may catch the error; the table made for the document goes too.
+            self.roll_back(savepoint);
+        }
+        inserted
+    }
+
+    fn insert_new(
+        &mut self,
+        namespace: Namespace,
+        table: &str,
+        mut body: Object,
+    ) -> Result<DocumentId, CodedError> {
         let table = self.table_or_create(namespace, table)?;
         let id = DocumentId::new(table.number, self.new_id());
         let creation_time = self.take_creation_time();
-        let body = document::with_system_fields(body, &id, creation_time);
+        set_system_fields(
+            &mut body,
+            Value::String(id.to_string()),
+            Value::Float64(creation_time),
+        )?;
         self.put_document(&table, &id, None, body)?;
         Ok(id)
     }
@@ -232,6 +251,10 @@ impl Transaction {
     ) -> Result<PackedValue, CodedError> {
         let is_new = old.is_none();
         let packed = PackedValue::pack(&Value::Object(body));
+        if old.as_ref() == Some(&packed) {
+            // Nothing is written, charged or invalidated (data model spec 0.5).
+            return Ok(packed);
+        }
         let size = check_document(packed.as_ref())?;
         self.enforce_schema(table, &packed)?;
         self.record_indexes_of(table.tablet);
@@ -397,36 +420,45 @@ fn check_insert_target(table: &str) -> Result<(), CodedError> {
     Ok(())
 }
 
-/// Puts `_id` and `_creationTime` back; other values for them are errors (data model spec 2.5).
+/// Puts the `_id` and `_creationTime` of the stored document into its new body.
 fn restore_system_fields(body: &mut Object, old: &PackedValue) -> Result<(), CodedError> {
-    for field in ["_id", "_creationTime"] {
-        let stored = document::field(old.as_ref(), field)
-            .ok_or_else(|| CodedError::internal(format!("a stored document has no {field}")))?
-            .to_value();
-        if let Some(given) = body.get(field)
-            && *given != stored
-        {
-            let given = render(PackedValue::pack(given).as_ref());
-            return Err(if field == "_id" {
-                CodedError::bad_request(
-                    "InvalidIdError",
-                    format!(
-                        "Provided document ID {given} doesn't match '_id' field {}",
-                        render(PackedValue::pack(&stored).as_ref())
-                    ),
-                )
-            } else {
-                CodedError::bad_request(
-                    "InvalidCreationTimeError",
-                    format!(
-                        "Provided creation time {given} doesn't match '_creationTime' field in {}",
-                        render(old.as_ref())
-                    ),
-                )
-            });
-        }
-        body.insert(field.to_owned(), stored);
+    let stored = |field| {
+        document::field(old.as_ref(), field)
+            .map(|value| value.to_value())
+            .ok_or_else(|| CodedError::internal(format!("a stored document has no {field}")))
+    };
+    set_system_fields(body, stored("_id")?, stored("_creationTime")?)
+}
+
+/// Sets the system fields; a body with other values for them is an error (data model spec 2.5).
+fn set_system_fields(body: &mut Object, id: Value, creation_time: Value) -> Result<(), CodedError> {
+    let show = |value: &Value| render(PackedValue::pack(value).as_ref());
+    if let Some(given) = body.get("_id")
+        && *given != id
+    {
+        return Err(CodedError::bad_request(
+            "InvalidIdError",
+            format!(
+                "Provided document ID {} doesn't match '_id' field {}",
+                show(&id),
+                show(given)
+            ),
+        ));
     }
+    if let Some(given) = body.get("_creationTime")
+        && *given != creation_time
+    {
+        return Err(CodedError::bad_request(
+            "InvalidCreationTimeError",
+            format!(
+                "Provided creation time {} doesn't match '_creationTime' field in {}",
+                show(&creation_time),
+                show(&Value::Object(body.clone()))
+            ),
+        ));
+    }
+    body.insert("_id".to_owned(), id);
+    body.insert("_creationTime".to_owned(), creation_time);
     Ok(())
 }
 

@@ -37,7 +37,51 @@ impl Default for Ceilings {
     }
 }
 
+/// A budget of a nested call, on top of what is used so far; `None` leaves a
+/// limit as it is (function runtime spec 9.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionLimits {
+    pub documents_read: Option<usize>,
+    pub bytes_read: Option<usize>,
+    pub database_queries: Option<usize>,
+    pub documents_written: Option<usize>,
+    pub bytes_written: Option<usize>,
+}
+
 impl Usage {
+    /// Lowers the ceilings, never raises one; returns the former ones, to be
+    /// put back after the nested call.
+    pub fn lower_ceilings(&mut self, limits: &TransactionLimits) -> Ceilings {
+        let lowered = |ceiling: usize, used: usize, limit: Option<usize>| {
+            limit.map_or(ceiling, |limit| ceiling.min(used.saturating_add(limit)))
+        };
+        let former = self.ceilings.clone();
+        self.ceilings = Ceilings {
+            documents_read: lowered(
+                former.documents_read,
+                self.documents_read,
+                limits.documents_read,
+            ),
+            bytes_read: lowered(former.bytes_read, self.bytes_read, limits.bytes_read),
+            intervals_read: lowered(
+                former.intervals_read,
+                self.intervals_read,
+                limits.database_queries,
+            ),
+            documents_written: lowered(
+                former.documents_written,
+                self.documents_written,
+                limits.documents_written,
+            ),
+            bytes_written: lowered(
+                former.bytes_written,
+                self.bytes_written,
+                limits.bytes_written,
+            ),
+        };
+        former
+    }
+
     pub(super) fn charge_read(&mut self, size_bytes: usize) -> Result<(), CodedError> {
         self.documents_read += 1;
         self.bytes_read += size_bytes;
@@ -67,7 +111,7 @@ impl Usage {
             return Err(limits::too_many_writes(self.ceilings.documents_written));
         }
         if self.bytes_written > self.ceilings.bytes_written {
-            return Err(limits::too_many_bytes_written());
+            return Err(limits::too_many_bytes_written(self.ceilings.bytes_written));
         }
         Ok(())
     }
@@ -133,5 +177,49 @@ impl Usage {
                 )
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_counts_from_the_usage_so_far_and_never_raises_a_limit() {
+        let mut usage = Usage::default();
+        usage.charge_read(100).unwrap();
+        let former = usage.lower_ceilings(&TransactionLimits {
+            documents_read: Some(2),
+            bytes_read: Some(usize::MAX),
+            ..TransactionLimits::default()
+        });
+        assert_eq!(usage.ceilings.bytes_read, limits::BYTES_READ_MAX);
+        // A budget inside of a budget is capped by the outer one.
+        let outer = usage.lower_ceilings(&TransactionLimits {
+            documents_read: Some(10),
+            ..TransactionLimits::default()
+        });
+        assert_eq!(outer, usage.ceilings);
+        usage.charge_read(1).unwrap();
+        usage.charge_read(1).unwrap();
+        let error = usage.charge_read(1).unwrap_err();
+        assert_eq!(error.code, "TooManyDocumentsRead");
+        assert!(error.message.contains("(limit: 3)"), "{}", error.message);
+        usage.ceilings = former;
+        usage.charge_read(1).unwrap();
+    }
+
+    #[test]
+    fn the_limit_of_bytes_written_is_shown_in_binary_units() {
+        for (limit, shown) in [(16 << 20, "16 MiB"), (1_000, "1000 B")] {
+            let mut usage = Usage::default();
+            usage.ceilings.bytes_written = limit;
+            usage.charge_write(limit).unwrap();
+            let error = usage.charge_write(1).unwrap_err();
+            assert_eq!(
+                error.message,
+                format!("Too many bytes written in a single function execution (limit: {shown})")
+            );
+        }
     }
 }

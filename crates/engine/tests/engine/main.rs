@@ -5,6 +5,7 @@
 
 mod commit_timestamps;
 mod conflicts;
+mod document_writes;
 mod fixture;
 mod history;
 mod index_builds;

@@ -1,0 +1,177 @@
+//! What single reads and writes of documents answer (data model spec 2.5, 2.6, 6.8).
+
+use hull_engine::{DatabaseReader, Transaction};
+use hull_value::{CodedError, Value};
+
+use crate::fixture::{Db, ITEMS, ROOT, get, insert, int, object};
+
+fn text(value: &str) -> Value {
+    Value::String(value.to_owned())
+}
+
+/// Runs one operation that fails, and checks that it left nothing.
+fn check(
+    transaction: &mut Transaction,
+    operation: impl FnOnce(&mut Transaction) -> Result<(), CodedError>,
+    code: &str,
+    message: &str,
+) {
+    let had_writes = transaction.has_writes();
+    let usage = transaction.usage().documents_written;
+    let error = operation(transaction).unwrap_err();
+    assert_eq!((&*error.code, &*error.message), (code, message));
+    assert!(error.is_deterministic(), "a function can catch {code}");
+    assert_eq!(transaction.has_writes(), had_writes, "{code}");
+    assert_eq!(transaction.usage().documents_written, usage, "{code}");
+}
+
+#[test]
+fn operations_on_wrong_ids_say_what_is_wrong() {
+    let db = Db::with_items();
+    let (id, _) = db.run(|t| insert(t, 1, 1));
+    let (gone, _) = db.run(|t| insert(t, 2, 2));
+    db.run(|t| t.delete_document(ROOT, &gone, None).unwrap());
+    db.run(|t| t.insert_document(ROOT, "others", object([])).unwrap());
+    let unknown = hull_value::DocumentId::new(
+        hull_value::TableNumber(20_000),
+        hull_value::InternalId([7; 16]),
+    )
+    .to_string();
+    let t = &mut db.begin();
+    let patch = |id: &str, table: Option<&str>| {
+        let (id, table) = (id.to_owned(), table.map(str::to_owned));
+        move |t: &mut Transaction| {
+            t.patch_document(ROOT, &id, table.as_deref(), Default::default())
+                .map(drop)
+        }
+    };
+    let replace = |id: &str| {
+        let id = id.to_owned();
+        move |t: &mut Transaction| t.replace_document(ROOT, &id, None, object([])).map(drop)
+    };
+    let delete = |id: &str| {
+        let id = id.to_owned();
+        move |t: &mut Transaction| t.delete_document(ROOT, &id, None).map(drop)
+    };
+    check(
+        t,
+        patch(&gone, None),
+        "NonexistentDocument",
+        &format!("Update on nonexistent document ID {gone}"),
+    );
+    check(
+        t,
+        replace(&gone),
+        "NonexistentDocument",
+        &format!("Replace on nonexistent document ID {gone}"),
+    );
+    check(
+        t,
+        delete(&gone),
+        "NonexistentDocument",
+        &format!("Delete on nonexistent document ID {gone}"),
+    );
+    check(
+        t,
+        patch(&id, Some("others")),
+        "InvalidArgument",
+        "Invalid argument `id` for `db.patch`: expected to be an Id<\"others\">, got Id<\"items\"> instead.",
+    );
+    for (operation, method) in [
+        (
+            Box::new(patch(&unknown, None)) as Box<dyn Fn(&mut Transaction) -> _>,
+            "db.patch",
+        ),
+        (Box::new(replace(&unknown)), "db.replace"),
+        (Box::new(delete(&unknown)), "db.delete"),
+    ] {
+        check(
+            t,
+            operation,
+            "InvalidArgument",
+            &format!("Invalid argument `id` for `{method}`: Table for ID \"{unknown}\" not found"),
+        );
+    }
+    let reader = DatabaseReader::User;
+    assert_eq!(t.get_document(ROOT, &unknown, None, reader).unwrap(), None);
+    assert_eq!(t.get_document(ROOT, &gone, None, reader).unwrap(), None);
+    check(
+        t,
+        |t| {
+            t.get_document(ROOT, &id, None, DatabaseReader::System)
+                .map(drop)
+        },
+        "SystemTableError",
+        "User tables cannot be accessed with db.system.",
+    );
+    let error = t.get_document(ROOT, "nonsense", None, reader).unwrap_err();
+    let prefix = "Invalid argument `id` for `db.get`: Unable to decode ID: ";
+    assert!(error.message.starts_with(prefix), "{}", error.message);
+}
+
+#[test]
+fn system_fields_in_a_body_must_be_the_documents_own() {
+    let db = Db::with_items();
+    let (id, _) = db.run(|t| insert(t, 1, 1));
+    let t = &mut db.begin();
+    let Some(Value::Object(stored)) = get(t, &id) else {
+        panic!("an inserted document is an object");
+    };
+    let other = insert(t, 2, 2);
+    check(
+        t,
+        |t| {
+            let body = object([("_id", text(&other))]);
+            t.replace_document(ROOT, &id, None, body).map(drop)
+        },
+        "InvalidIdError",
+        &format!("Provided document ID \"{id}\" doesn't match '_id' field \"{other}\""),
+    );
+    let error = t
+        .replace_document(
+            ROOT,
+            &id,
+            None,
+            object([("_creationTime", Value::Float64(1.0))]),
+        )
+        .unwrap_err();
+    assert_eq!(error.code, "InvalidCreationTimeError");
+    let shown = "doesn't match '_creationTime' field in {";
+    assert!(error.message.contains(shown), "{}", error.message);
+    // A document copied whole is the same document, not a new one.
+    let error = t.insert_document(ROOT, ITEMS, stored.clone()).unwrap_err();
+    assert_eq!(error.code, "InvalidIdError");
+    t.replace_document(ROOT, &id, None, stored).unwrap();
+}
+
+#[test]
+fn a_write_that_changes_nothing_is_no_write() {
+    let db = Db::with_items();
+    let (id, _) = db.run(|t| insert(t, 1, 1));
+    let mut transaction = db.begin();
+    let t = &mut transaction;
+    t.patch_document(ROOT, &id, None, [("a".to_owned(), Some(int(1)))].into())
+        .unwrap();
+    t.patch_document(ROOT, &id, None, [("absent".to_owned(), None)].into())
+        .unwrap();
+    let body = object([("b", int(1)), ("a", int(1))]);
+    t.replace_document(ROOT, &id, None, body).unwrap();
+    assert!(!t.has_writes());
+    assert_eq!(t.usage().documents_written, 0);
+    let begin = t.begin_ts();
+    assert_eq!(db.commit(transaction), begin);
+}
+
+#[test]
+fn a_failed_insert_leaves_no_table_behind() {
+    let db = Db::with_items();
+    let mut transaction = db.begin();
+    let error = transaction
+        .insert_document(ROOT, "fresh", object([("_mine", int(1))]))
+        .unwrap_err();
+    assert_eq!(error.code, "InvalidDocumentError");
+    assert!(!transaction.has_writes());
+    db.commit(transaction);
+    let metadata = db.engine.metadata();
+    assert!(metadata.tables().all(|table| table.name != "fresh"));
+}

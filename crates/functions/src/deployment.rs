@@ -28,6 +28,7 @@ use crate::live::{
 };
 use crate::logs::LogStream;
 use crate::modules::UdfType;
+use crate::push::staged;
 use crate::runner::{QuestionWorkers, Runner, canonical_urls_row};
 use crate::sources::Sources;
 use crate::workers::Workers;
@@ -409,16 +410,31 @@ impl Deployment {
     /// Runs a transaction until it commits, and waits until it is durable.
     pub(crate) async fn transact<R: Send + 'static>(
         &self,
-        mut body: impl FnMut(&Runner, &mut Transaction) -> Result<R, CodedError> + Send + 'static,
+        body: impl FnMut(&Runner, &mut Transaction) -> Result<R, CodedError> + Send + 'static,
     ) -> Result<R, CodedError> {
         /// Conflicts in a row before the caller is told to try again.
         const ATTEMPTS_MAX: usize = 32;
+        let conflict = CodedError::overloaded(
+            "OptimisticConcurrencyControlFailure",
+            "System tables changed while they were being written; try again.",
+        );
+        self.transact_or(ATTEMPTS_MAX, conflict, body).await
+    }
+
+    /// Like [`transact`](Self::transact), with the error of a transaction that
+    /// collided `attempts_max` times.
+    pub(crate) async fn transact_or<R: Send + 'static>(
+        &self,
+        attempts_max: usize,
+        conflict: CodedError,
+        mut body: impl FnMut(&Runner, &mut Transaction) -> Result<R, CodedError> + Send + 'static,
+    ) -> Result<R, CodedError> {
         let runner = self.runner.clone();
         let (sender, receiver) = oneshot::channel();
         let started = self
             .on_worker(move || {
                 let mut sender = Some(sender);
-                for _ in 0..ATTEMPTS_MAX {
+                for _ in 0..attempts_max {
                     let mut transaction = runner.engine.begin(&clock::begin_context())?;
                     let result = body(&runner, &mut transaction)?;
                     let Some(taken) = sender.take() else { break };
@@ -445,10 +461,7 @@ impl Deployment {
                         }
                     }
                 }
-                Err(CodedError::overloaded(
-                    "OptimisticConcurrencyControlFailure",
-                    "System tables changed while they were being written; try again.",
-                ))
+                Err(conflict)
             })
             .await?;
         let result = started?;
@@ -480,11 +493,12 @@ impl Upkeeper {
     fn work(&self, runner: &Runner) {
         while !self.is_closed.load(Ordering::Relaxed) {
             // A panic (a corrupt row, say) ends the step, not the thread.
-            let step = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                runner
-                    .engine
-                    .upkeep(&self.progress, &clock::begin_context())
-            }));
+            let step: std::thread::Result<Result<bool, CodedError>> =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    let context = clock::begin_context();
+                    Ok(runner.engine.upkeep(&self.progress, &context)?
+                        || staged::expire(&runner.engine, &context)?)
+                }));
             match step {
                 Ok(Ok(true)) => {
                     self.progressed.notify_waiters();

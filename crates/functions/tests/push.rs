@@ -128,3 +128,38 @@ async fn finishing_twice_gives_the_same_answer_and_changes_nothing() {
     );
     deployment.shutdown().await;
 }
+
+#[tokio::test]
+async fn schema_checks_speak_for_themselves() {
+    let deployment = open();
+    const PREFIX: &str =
+        "Hit an error while pushing:\nHit an error while evaluating your schema:\n";
+    const MORE: &str =
+        "To learn more, see the schema documentation at https://docs.convex.dev/database/schemas.";
+    let check = async |source: &str, code: &str, message: &str| {
+        let schema = json!({ "path": "schema.js", "source": source, "sourceMap": null });
+        let pushed = deployment.start_push(request(&[], &[], Some(schema))).await;
+        let error = pushed.unwrap_err();
+        assert_eq!(error.code, code);
+        assert!(
+            error.message.starts_with(&format!("{PREFIX}{message}")),
+            "{}",
+            error.message
+        );
+        error.message.len() - PREFIX.len() - message.len()
+    };
+    let missing = format!("Schema file missing default export. {MORE}");
+    let rest = check("export const x = 1;", "MissingSchemaExportError", &missing).await;
+    assert_eq!(rest, 0);
+    let invalid = format!("Default export from schema file isn't a Convex schema. {MORE}");
+    for source in ["export default 1;", "export default { export: () => 1 };"] {
+        let rest = check(source, "InvalidSchemaExport", &invalid).await;
+        assert_eq!(rest, 0);
+    }
+    // A code of the user's own is nobody else's.
+    let thrown = "export default { export() {
+        throw Object.assign(new Error('own'), { code: 'MissingSchemaExportError' });
+    } };";
+    check(thrown, "InvalidSchema", "Uncaught Error: own").await;
+    deployment.shutdown().await;
+}

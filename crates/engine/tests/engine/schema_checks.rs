@@ -134,3 +134,14 @@ fn a_new_submission_overwrites_the_pending_one() {
     assert_eq!(state(&db, second), SchemaState::Validated);
     assert_eq!(state(&db, first), SchemaState::Overwritten);
 }
+
+#[test]
+fn what_accepts_anything_is_not_walked() {
+    let any = r#"{"schemaValidation":true,"tables":[{"tableName":"items","indexes":[],"documentType":{"type":"any"}}]}"#;
+    let db = Db::new();
+    db.run(|t| (0..300).for_each(|n| drop(insert(t, n, n))));
+    let row = submit(&db, &Schema::parse(any).unwrap());
+    let upkeep = Upkeep::default();
+    db.engine.upkeep(&upkeep, &db.context()).unwrap();
+    assert_eq!(state(&db, row), SchemaState::Validated);
+}

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::document;
 use crate::key_space::KeySpace;
-use crate::metadata::Namespace;
+use crate::metadata::{Namespace, is_live_schema};
 
 /// Tables: `{name, number, tablet, state, namespace}`.
 pub const TABLES: TabletId = TabletId(1);
@@ -138,7 +138,8 @@ pub(crate) fn computed_keys(tablet: TabletId, row: ValueRef<'_>) -> Vec<(KeySpac
             KeySpace::Index(INDEXES_BY_TABLET),
             index_key(TabletId(number("tablet")), &text("name")),
         )],
-        SCHEMAS => {
+        // What is dead concerns nobody: forgetting it must not disturb writers.
+        SCHEMAS if is_live_schema(row) => {
             vec![(
                 KeySpace::Index(SCHEMAS_BY_NAMESPACE),
                 schema_key(Namespace(number("namespace"))),

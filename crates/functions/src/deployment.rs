@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hull_engine::{
     CommitError, Engine, EngineConfig, EngineError, Transaction, Upkeep, document, system,
@@ -92,6 +92,9 @@ pub(crate) struct Upkeeper {
 
 /// How often the upkeep thread looks around without being asked to.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// While calls wait for a thread, background work rests after each step for as
+/// long as the step took, and for this long at most: it takes half of a core.
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Isolates idle for so long give their memory back.
 const ISOLATE_IDLE: Duration = Duration::from_secs(30);
 
@@ -492,6 +495,7 @@ impl Upkeeper {
 
     fn work(&self, runner: &Runner) {
         while !self.is_closed.load(Ordering::Relaxed) {
+            let started = Instant::now();
             // A panic (a corrupt row, say) ends the step, not the thread.
             let step: std::thread::Result<Result<bool, CodedError>> =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -502,6 +506,9 @@ impl Upkeeper {
             match step {
                 Ok(Ok(true)) => {
                     self.progressed.notify_waiters();
+                    if runner.workers.queued() > 0 {
+                        std::thread::sleep(started.elapsed().min(PAUSE_MAX));
+                    }
                     continue;
                 }
                 Ok(Ok(false)) => {}

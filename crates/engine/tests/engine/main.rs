@@ -15,3 +15,4 @@ mod schema_checks;
 mod serializability;
 mod subscriptions;
 mod timestamps;
+mod upkeep;

@@ -39,6 +39,30 @@ pub struct IndexProgress {
     pub total: usize,
 }
 
+impl Metadata {
+    /// Counts the indexes a push has to wait for.
+    pub fn index_progress(&self, namespace: Namespace) -> IndexProgress {
+        let mut progress = IndexProgress::default();
+        for table in self.tables().filter(|table| table.namespace == namespace) {
+            for index in table
+                .indexes
+                .iter()
+                .filter(|index| is_declared(index) && !index.staged)
+            {
+                progress.total += 1;
+                progress.complete += usize::from(index.state != IndexState::Backfilling);
+            }
+        }
+        progress
+    }
+
+    /// State of a submitted schema, `None` if there is no such row (any more).
+    pub fn schema_state(&self, row: InternalId) -> Option<SchemaState> {
+        let (_, value) = self.row(system::SCHEMAS, row)?;
+        SchemaState::of_row(value.as_ref())
+    }
+}
+
 impl Transaction {
     /// Makes the tables and (still building) indexes a schema asks for and
     /// removes pending indexes it no longer asks for. Indexes that serve reads
@@ -194,26 +218,6 @@ impl Transaction {
         diff.removed
             .sort_by(|a, b| (&a.table, &a.name).cmp(&(&b.table, &b.name)));
         diff
-    }
-
-    /// Counts the indexes a push has to wait for.
-    pub fn index_progress(&mut self, namespace: Namespace) -> IndexProgress {
-        let mut progress = IndexProgress::default();
-        for table in self
-            .metadata()
-            .tables()
-            .filter(|table| table.namespace == namespace)
-        {
-            for index in table
-                .indexes
-                .iter()
-                .filter(|index| is_declared(index) && !index.staged)
-            {
-                progress.total += 1;
-                progress.complete += usize::from(index.state != IndexState::Backfilling);
-            }
-        }
-        progress
     }
 
     /// Submits a schema for validation and returns its row (data model spec 5.5).

@@ -53,6 +53,7 @@ pub struct DeploymentConfig {
 pub struct Deployment {
     runner: Arc<Runner>,
     live: Arc<LiveQueries>,
+    metadata_changed: Arc<tokio::sync::Notify>,
     upkeep: Arc<Upkeeper>,
     upkeep_thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -86,8 +87,6 @@ pub(crate) struct Upkeeper {
     wanted: Mutex<bool>,
     changed: Condvar,
     is_closed: AtomicBool,
-    /// Told after every step of background work.
-    pub(crate) progressed: tokio::sync::Notify,
 }
 
 /// How often the upkeep thread looks around without being asked to.
@@ -108,10 +107,14 @@ impl Deployment {
             tracing::error!("the store failed and its state is unknown; stopping: {error}");
             std::process::abort();
         }));
+        let metadata_changed = Arc::new(tokio::sync::Notify::new());
         let engine = Arc::new(Engine::open(
             store,
             EngineConfig {
-                listener: Arc::new(Invalidations(live.clone())),
+                listener: Arc::new(Invalidations {
+                    live: live.clone(),
+                    metadata_changed: metadata_changed.clone(),
+                }),
                 now: clock::now(),
                 seed: clock::random_seed(),
             },
@@ -135,7 +138,6 @@ impl Deployment {
             wanted: Mutex::new(true),
             changed: Condvar::new(),
             is_closed: AtomicBool::new(false),
-            progressed: tokio::sync::Notify::new(),
         });
         let upkeep_thread = std::thread::Builder::new()
             .name("hull-upkeep".to_owned())
@@ -146,6 +148,7 @@ impl Deployment {
         Ok(Arc::new(Deployment {
             runner,
             live,
+            metadata_changed,
             upkeep,
             upkeep_thread: Mutex::new(Some(upkeep_thread)),
         }))
@@ -391,6 +394,11 @@ impl Deployment {
         &self.runner
     }
 
+    /// Told when tables, indexes or schemas have changed.
+    pub(crate) fn metadata_changed(&self) -> &tokio::sync::Notify {
+        &self.metadata_changed
+    }
+
     pub(crate) fn upkeep(&self) -> &Arc<Upkeeper> {
         &self.upkeep
     }
@@ -505,7 +513,6 @@ impl Upkeeper {
                 }));
             match step {
                 Ok(Ok(true)) => {
-                    self.progressed.notify_waiters();
                     if runner.workers.queued() > 0 {
                         std::thread::sleep(started.elapsed().min(PAUSE_MAX));
                     }

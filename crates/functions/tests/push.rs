@@ -163,3 +163,33 @@ async fn schema_checks_speak_for_themselves() {
     check(thrown, "InvalidSchema", "Uncaught Error: own").await;
     deployment.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_wait_tells_of_the_end_and_of_a_push_that_came_after() {
+    let deployment = open();
+    let with_table = |table: &str| {
+        let tables = format!(
+            r#"[{{"tableName":"{table}","indexes":[{{"indexDescriptor":"by_x","fields":["x"]}}]}}]"#
+        );
+        let source = format!(
+            r#"export default {{ export: () => '{{"tables":{tables},"schemaValidation":true}}' }};"#
+        );
+        let schema = json!({ "path": "schema.js", "source": source, "sourceMap": null });
+        request(&[], &[], Some(schema))
+    };
+    let wait = async |started: &Json| {
+        let change = started["schemaChange"].clone();
+        // The time-out passes only if the test fails.
+        let waited = deployment.wait_for_schema(change, Duration::from_secs(30), false);
+        waited.await.unwrap()
+    };
+    let first = deployment.start_push(with_table("a")).await.unwrap();
+    assert_eq!(wait(&first).await, json!({ "type": "complete" }));
+    let second = deployment.start_push(with_table("b")).await.unwrap();
+    assert_eq!(wait(&first).await, json!({ "type": "raceDetected" }));
+    assert_eq!(wait(&second).await, json!({ "type": "complete" }));
+    let error = deployment.finish_push(first, false, None).await;
+    assert_eq!(error.unwrap_err().code, "SchemaAlreadyOverwritten");
+    deployment.finish_push(second, false, None).await.unwrap();
+    deployment.shutdown().await;
+}

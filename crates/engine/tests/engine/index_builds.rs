@@ -108,7 +108,7 @@ fn an_index_built_among_writes_is_complete() {
             }
             walker.join().unwrap();
         });
-        let progress = db.begin().index_progress(ROOT);
+        let progress = db.engine.metadata().index_progress(ROOT);
         assert_eq!((progress.complete, progress.total), (2, 2));
         churn(&db, &mut random, &mut state, 10);
         db.run(|t| t.finish_indexes(ROOT, &schema(SCHEMA)).unwrap());

@@ -615,3 +615,6 @@ fn action_failure(runner: &Runner, call: &FunctionCall) -> Result<String, CodedE
         ),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,133 +1,45 @@
-//! Background work, one bounded step at a time: building indexes, checking
-//! stored documents against a submitted schema, purging what was deleted.
-//!
-//! Nothing here runs by itself: the owner of the engine calls [`Engine::upkeep`]
-//! when metadata changed and again while it says that there is more to do.
+//! The walks of the background work: entering stored documents into an index,
+//! checking them against a schema, purging what was deleted; a page at a time.
 
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hashbrown::{HashMap, HashSet};
-use hull_store::{IndexId, IndexWrite, Order, TabletId, Writer};
-use hull_value::{CodedError, DocumentId, InternalId, keys::Interval};
+use hashbrown::HashSet;
+use hull_store::{IndexWrite, Order, TabletId, Writer};
+use hull_value::{CodedError, DocumentId, Timestamp, keys::Interval};
 
 use crate::committer::CommitError;
 use crate::engine::{BeginContext, Engine};
-use crate::metadata::{
-    IndexInfo, IndexState, Metadata, SchemaSlot, SchemaState, TableInfo, TableState,
-};
+use crate::metadata::{IndexInfo, IndexState, SchemaSlot, SchemaState, TableInfo};
 use crate::schema_change::is_implied;
 use crate::snapshot::ScannedRow;
-use crate::system;
 use crate::transaction::{ScanTarget, Transaction, index_key};
+use crate::upkeep::{Upkeep, Walk};
 
-/// Documents handled in one step: a few milliseconds, so that mutations are not held up.
+/// Documents handled in one step, if they are small.
 const PAGE_DOCUMENTS: usize = 256;
+/// No more documents are read once a page holds so many bytes. Together they keep
+/// what the writer does between two commits to some milliseconds.
+const PAGE_BYTES: usize = 1 << 20;
+/// Documents read before the size is looked at.
+const CHUNK_DOCUMENTS: usize = 8;
 /// Rows purged in one step.
 const PURGE_ROWS: usize = 1_024;
 
-/// Where the background walks are. Lost at a restart: walks then begin anew, which is safe.
-#[derive(Default)]
-pub(crate) struct Progress {
-    indexes: HashMap<IndexId, Walk>,
-    schemas: HashMap<InternalId, SchemaWalk>,
-}
-
-#[derive(Clone, Default)]
-struct Walk {
-    after: Option<Vec<u8>>,
-    documents: u64,
-}
-
-#[derive(Clone, Default)]
-struct SchemaWalk {
-    tables_done: HashSet<String>,
-    walk: Walk,
-    documents: u64,
-}
-
-/// Background walks and how far they are.
-#[derive(Default)]
-pub struct Upkeep {
-    progress: Mutex<Progress>,
-}
-
-impl Upkeep {
-    /// Documents entered so far into an index being built.
-    pub fn documents_indexed(&self, index: IndexId) -> u64 {
-        self.lock()
-            .indexes
-            .get(&index)
-            .map_or(0, |walk| walk.documents)
-    }
-
-    /// Documents checked so far against a submitted schema.
-    pub fn documents_checked(&self, schema_row: InternalId) -> u64 {
-        self.lock()
-            .schemas
-            .get(&schema_row)
-            .map_or(0, |walk| walk.documents)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Documents of a tablet in the order of their ids.
+pub(crate) struct Page {
+    /// What they are as of.
+    pub(crate) ts: Timestamp,
+    pub(crate) rows: Vec<ScannedRow>,
+    pub(crate) is_last: bool,
 }
 
 impl Engine {
-    /// Does one step of background work; `true` if there is more to do now.
-    ///
-    /// What was dropped is purged only when it has left the window of
-    /// snapshots that may still read it; until then there is nothing to do.
-    pub fn upkeep(&self, upkeep: &Upkeep, context: &BeginContext) -> Result<bool, CodedError> {
-        let metadata = self.metadata();
-        for table in metadata.tables() {
-            if let Some(index) = table.indexes.iter().find(|index| {
-                index.state == IndexState::Deleting
-                    && self.is_out_of_reach(&metadata, system::INDEXES, index.index.0)
-            }) {
-                self.purge_index(index, context)?;
-                return Ok(true);
-            }
-            if table.state == TableState::Deleting {
-                if table.indexes.is_empty()
-                    && self.is_out_of_reach(&metadata, system::TABLES, table.tablet.0)
-                {
-                    self.purge_table(table, context)?;
-                    return Ok(true);
-                }
-                continue;
-            }
-            if let Some(index) = table
-                .indexes
-                .iter()
-                .find(|index| index.state == IndexState::Backfilling)
-            {
-                self.backfill_page(table, index, upkeep, context)?;
-                return Ok(true);
-            }
-        }
-        let namespaces: HashSet<_> = metadata.tables().map(|table| table.namespace).collect();
-        for namespace in namespaces {
-            if let Some(pending) = metadata.pending_schema(namespace)
-                && pending.state == SchemaState::Pending
-            {
-                self.check_page(namespace, pending, upkeep, context)?;
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Whether every snapshot that can still be asked for sees the row of a
-    /// table or index as it is now.
-    fn is_out_of_reach(&self, metadata: &Metadata, tablet: TabletId, number: u32) -> bool {
-        metadata
-            .row(tablet, system::numbered_row_id(number))
-            .is_some_and(|(ts, _)| !self.shared().window().reaches_before(*ts))
-    }
-
-    fn purge_index(&self, index: &IndexInfo, context: &BeginContext) -> Result<(), CodedError> {
+    pub(crate) fn purge_index(
+        &self,
+        index: &IndexInfo,
+        context: &BeginContext,
+    ) -> Result<(), CodedError> {
         let id = index.index;
         if self.in_writer(move |writer| writer.delete_index(id, PURGE_ROWS))? {
             let index = index.clone();
@@ -136,7 +48,11 @@ impl Engine {
         Ok(())
     }
 
-    fn purge_table(&self, table: &TableInfo, context: &BeginContext) -> Result<(), CodedError> {
+    pub(crate) fn purge_table(
+        &self,
+        table: &TableInfo,
+        context: &BeginContext,
+    ) -> Result<(), CodedError> {
         let tablet = table.tablet;
         if self.in_writer(move |writer| writer.delete_tablet(tablet, PURGE_ROWS))? {
             let table = table.clone();
@@ -150,7 +66,7 @@ impl Engine {
     /// Writes maintain the index from the moment its row was committed, so a
     /// key that was written after the page was read is left to that write;
     /// the check and the queueing are one step under the commit lock.
-    fn backfill_page(
+    pub(crate) fn backfill_page(
         &self,
         table: &TableInfo,
         index: &Arc<IndexInfo>,
@@ -163,8 +79,7 @@ impl Engine {
             .get(&index.index)
             .cloned()
             .unwrap_or_default();
-        let (ts, rows) = self.page(table.tablet, walk.after.as_deref(), context)?;
-        let is_last = rows.len() < PAGE_DOCUMENTS;
+        let Page { ts, rows, is_last } = self.page(table.tablet, walk.after.as_deref(), context)?;
         let next = Walk {
             after: rows.last().map(|row| row.key.clone()).or(walk.after),
             documents: walk.documents + rows.len() as u64,
@@ -245,7 +160,7 @@ impl Engine {
     }
 
     /// Checks one page of stored documents against a submitted schema.
-    fn check_page(
+    pub(crate) fn check_page(
         &self,
         namespace: crate::metadata::Namespace,
         pending: &SchemaSlot,
@@ -281,7 +196,8 @@ impl Engine {
                 }
             });
         };
-        let (ts, rows) = self.page(table.tablet, walk.walk.after.as_deref(), context)?;
+        let Page { ts, rows, is_last } =
+            self.page(table.tablet, walk.walk.after.as_deref(), context)?;
         let mut transaction = self.begin_at(ts, context)?;
         for row in &rows {
             if let Err(error) = transaction.check_schema(&pending.schema, table, &row.value) {
@@ -303,7 +219,7 @@ impl Engine {
             }
         }
         walk.documents += rows.len() as u64;
-        if rows.len() < PAGE_DOCUMENTS {
+        if is_last {
             walk.tables_done.insert(table.name.clone());
             walk.walk = Walk::default();
         } else {
@@ -313,25 +229,42 @@ impl Engine {
         Ok(())
     }
 
-    fn page(
+    /// Reads the documents after a key, as of now.
+    pub(crate) fn page(
         &self,
         tablet: TabletId,
         after: Option<&[u8]>,
         context: &BeginContext,
-    ) -> Result<(hull_value::Timestamp, Vec<ScannedRow>), CodedError> {
+    ) -> Result<Page, CodedError> {
         let mut transaction = self.begin_at(self.latest(), context)?;
+        let mut page = Page {
+            ts: transaction.begin_ts(),
+            rows: Vec::new(),
+            is_last: false,
+        };
         let mut interval = Interval::all();
-        if let Some(after) = after {
-            interval.start = after.to_vec();
-            interval.start.push(0);
+        let mut after = after.map(<[u8]>::to_vec);
+        let mut size_bytes = 0;
+        while page.rows.len() < PAGE_DOCUMENTS && size_bytes < PAGE_BYTES && !page.is_last {
+            if let Some(mut after) = after.take() {
+                after.push(0);
+                interval.start = after;
+            }
+            let rows = transaction.scan(
+                ScanTarget::Tablet(tablet),
+                &interval,
+                Order::Asc,
+                CHUNK_DOCUMENTS,
+            )?;
+            page.is_last = rows.len() < CHUNK_DOCUMENTS;
+            after = rows.last().map(|row| row.key.clone());
+            size_bytes += rows
+                .iter()
+                .map(|row| row.value.as_bytes().len())
+                .sum::<usize>();
+            page.rows.extend(rows);
         }
-        let rows = transaction.scan(
-            ScanTarget::Tablet(tablet),
-            &interval,
-            Order::Asc,
-            PAGE_DOCUMENTS,
-        )?;
-        Ok((transaction.begin_ts(), rows))
+        Ok(page)
     }
 
     /// Runs work on the writer thread and waits for what it says.
@@ -357,7 +290,7 @@ impl Engine {
     }
 
     /// Runs a small transaction until it commits.
-    fn retrying(
+    pub(crate) fn retrying(
         &self,
         context: &BeginContext,
         mut body: impl FnMut(&mut Transaction) -> Result<(), CodedError>,

@@ -670,6 +670,12 @@ fn publish(
         std::mem::replace(&mut inner.waiting, later)
     };
     state.changed.notify_all();
+    let is_metadata_changed = published
+        .iter()
+        .any(|(changes, _)| changes.changes_metadata());
+    if is_metadata_changed {
+        shared.listener.metadata_changed();
+    }
     // Answers first: a mutation's response should leave before the transition that shows its writes.
     for (changes, done) in published.drain(..) {
         done(changes.ts);

@@ -35,9 +35,9 @@ mod snapshot;
 mod subscriptions;
 pub mod system;
 mod transaction;
+mod upkeep;
 mod window;
 
-pub use backfill::Upkeep;
 pub use committer::{CommitCallback, CommitError, Conflict, Lane};
 pub use engine::{BeginContext, Engine, EngineConfig, EngineError, InvalidationListener};
 pub use key_space::KeySpace;
@@ -52,3 +52,4 @@ pub use transaction::{
     Ceilings, ComponentReads, DatabaseReader, Patch, Savepoint, Transaction, TransactionLimits,
     Usage,
 };
+pub use upkeep::Upkeep;

@@ -157,6 +157,23 @@ impl Metadata {
         self.schemas.get(&namespace)?.pending.as_ref()
     }
 
+    /// What [`pending_schema`](Self::pending_schema) gives, for all namespaces.
+    pub(crate) fn pending_schemas(&self) -> impl Iterator<Item = (Namespace, &SchemaSlot)> {
+        self.schemas
+            .iter()
+            .filter_map(|(namespace, pair)| Some((*namespace, pair.pending.as_ref()?)))
+    }
+
+    /// Rows of schemas that failed or were overwritten, and since when.
+    pub(crate) fn dead_schemas(&self) -> impl Iterator<Item = (InternalId, Timestamp)> {
+        self.rows
+            .get(&system::SCHEMAS)
+            .into_iter()
+            .flat_map(|rows| rows.iter())
+            .filter(|(_, (_, row))| !is_live_schema(row.as_ref()))
+            .map(|(id, (ts, _))| (*id, *ts))
+    }
+
     pub(crate) fn row(
         &self,
         tablet: TabletId,
@@ -464,6 +481,11 @@ fn parse_schema_row(
     };
     let text = required(document::text(row, "schema"), "schema")?.to_owned();
     Ok((namespace, text, state))
+}
+
+/// Whether writes or pushes have to look at a stored schema.
+pub(crate) fn is_live_schema(row: hull_value::ValueRef<'_>) -> bool {
+    !matches!(document::text(row, "state"), Some("failed" | "overwritten"))
 }
 
 impl SchemaState {

@@ -1,13 +1,12 @@
 //! Schemas and indexes of a push: what changes, and the steps from submitted
 //! to active (data model spec 4.5, 5.5).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hull_value::{CodedError, IndexSpec, InternalId, Schema, TableSchema, Value};
+use hull_value::{CodedError, IndexSpec, InternalId, Schema, TableSchema, Validator, Value};
 
 use crate::document;
-use crate::metadata::{IndexInfo, IndexState, Namespace, SchemaState};
+use crate::metadata::{IndexInfo, IndexState, Metadata, Namespace, SchemaState};
 use crate::system;
 use crate::transaction::Transaction;
 
@@ -38,6 +37,30 @@ pub struct IndexChange {
 pub struct IndexProgress {
     pub complete: usize,
     pub total: usize,
+}
+
+impl Metadata {
+    /// Counts the indexes a push has to wait for.
+    pub fn index_progress(&self, namespace: Namespace) -> IndexProgress {
+        let mut progress = IndexProgress::default();
+        for table in self.tables().filter(|table| table.namespace == namespace) {
+            for index in table
+                .indexes
+                .iter()
+                .filter(|index| is_declared(index) && !index.staged)
+            {
+                progress.total += 1;
+                progress.complete += usize::from(index.state != IndexState::Backfilling);
+            }
+        }
+        progress
+    }
+
+    /// State of a submitted schema, `None` if there is no such row (any more).
+    pub fn schema_state(&self, row: InternalId) -> Option<SchemaState> {
+        let (_, value) = self.row(system::SCHEMAS, row)?;
+        SchemaState::of_row(value.as_ref())
+    }
 }
 
 impl Transaction {
@@ -94,7 +117,8 @@ impl Transaction {
         Ok(diff)
     }
 
-    /// The last step of a push: built indexes begin to serve reads, dropped ones go.
+    /// The last step of a push, after its schema was activated: built indexes
+    /// begin to serve reads, dropped ones go.
     pub fn finish_indexes(
         &mut self,
         namespace: Namespace,
@@ -136,8 +160,17 @@ impl Transaction {
                 _ => {}
             }
         }
+        // Another push may be on its way: what it is building is its own.
+        let metadata = self.metadata.clone();
+        let pending = metadata
+            .pending_schema(namespace)
+            .map(|slot| slot.schema.clone());
         for index in self.unwanted_indexes(namespace, schema) {
-            self.set_index_state(&index, IndexState::Deleting, false)?;
+            let is_building = index.state != IndexState::Enabled
+                && (pending.as_ref()).is_some_and(|pending| declares(pending, &metadata, &index));
+            if !is_building {
+                self.set_index_state(&index, IndexState::Deleting, false)?;
+            }
         }
         Ok(diff)
     }
@@ -185,26 +218,6 @@ impl Transaction {
         diff.removed
             .sort_by(|a, b| (&a.table, &a.name).cmp(&(&b.table, &b.name)));
         diff
-    }
-
-    /// Counts the indexes a push has to wait for.
-    pub fn index_progress(&mut self, namespace: Namespace) -> IndexProgress {
-        let mut progress = IndexProgress::default();
-        for table in self
-            .metadata()
-            .tables()
-            .filter(|table| table.namespace == namespace)
-        {
-            for index in table
-                .indexes
-                .iter()
-                .filter(|index| is_declared(index) && !index.staged)
-            {
-                progress.total += 1;
-                progress.complete += usize::from(index.state != IndexState::Backfilling);
-            }
-        }
-        progress
     }
 
     /// Submits a schema for validation and returns its row (data model spec 5.5).
@@ -330,30 +343,24 @@ impl Transaction {
     }
 
     fn unwanted_indexes(&self, namespace: Namespace, schema: &Schema) -> Vec<Arc<IndexInfo>> {
-        let wanted: BTreeSet<(&str, &str)> = schema
-            .tables
-            .iter()
-            .flat_map(|(table, schema)| {
-                all_indexes(schema).map(move |(name, _, _)| (table.as_str(), name))
-            })
-            .collect();
-        let spec_of = |table: &str, name: &str| {
-            all_indexes(schema.tables.get(table)?)
-                .find(|(known, _, _)| *known == name)
-                .map(|(_, spec, _)| spec)
-        };
         self.metadata()
             .tables()
             .filter(|table| table.namespace == namespace)
-            .flat_map(|table| table.indexes.iter().map(move |index| (table, index)))
-            .filter(|(_, index)| is_declared(index))
-            .filter(|(table, index)| {
-                !wanted.contains(&(table.name.as_str(), index.name.as_str()))
-                    || spec_of(&table.name, &index.name) != Some(&index.spec)
-            })
-            .map(|(_, index)| index.clone())
+            .flat_map(|table| &table.indexes)
+            .filter(|index| is_declared(index) && !declares(schema, self.metadata(), index))
+            .cloned()
             .collect()
     }
+}
+
+/// Whether a schema asks for exactly this index, staged or not.
+fn declares(schema: &Schema, metadata: &Metadata, index: &IndexInfo) -> bool {
+    metadata
+        .table(index.tablet)
+        .and_then(|table| schema.tables.get(&table.name))
+        .is_some_and(|table| {
+            all_indexes(table).any(|(name, spec, _)| name == index.name && *spec == index.spec)
+        })
 }
 
 /// Every index of a table with its name and whether it is staged.
@@ -376,7 +383,10 @@ pub(crate) fn is_implied(schema: &Schema, enforced: Option<&Schema>, table: &str
         .tables
         .get(table)
         .and_then(|table| table.document_type.as_ref());
-    let Some(wanted) = wanted else { return true };
+    let wanted = match wanted {
+        None | Some(Validator::Any) => return true,
+        Some(wanted) => wanted,
+    };
     enforced
         .filter(|enforced| enforced.schema_validation)
         .and_then(|enforced| enforced.tables.get(table)?.document_type.as_ref())

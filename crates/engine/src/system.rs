@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::document;
 use crate::key_space::KeySpace;
-use crate::metadata::Namespace;
+use crate::metadata::{Namespace, is_live_schema};
 
 /// Tables: `{name, number, tablet, state, namespace}`.
 pub const TABLES: TabletId = TabletId(1);
@@ -25,7 +25,7 @@ pub const SESSION_REQUESTS: TabletId = TabletId(4);
 pub const ENVIRONMENT_VARIABLES: TabletId = TabletId(5);
 /// Modules: analysis and hashes, without sources.
 pub const MODULES: TabletId = TabletId(6);
-/// Module sources and source maps. Not resident.
+/// Module sources and source maps, and what pushes have to deploy. Not resident.
 pub const MODULE_SOURCES: TabletId = TabletId(7);
 /// The function configuration: npm version, import-phase seed and clock.
 pub const UDF_CONFIG: TabletId = TabletId(8);
@@ -39,12 +39,14 @@ pub const DEPLOYMENT_STATE: TabletId = TabletId(11);
 pub const COMPONENT_DEFINITIONS: TabletId = TabletId(12);
 /// Audit events of pushes and settings. Not resident.
 pub const AUDIT_LOG: TabletId = TabletId(13);
+/// Pushes that were started or finished lately: `{at, sources, response?}`.
+pub const STAGED_PUSHES: TabletId = TabletId(14);
 
 /// Tablets and stored indexes made at run time are numbered from here.
 pub const FIRST_DYNAMIC_NUMBER: u32 = 1_000;
 
 /// System tablets whose rows are kept in memory.
-pub const RESIDENT: [TabletId; 10] = [
+pub const RESIDENT: [TabletId; 11] = [
     TABLES,
     INDEXES,
     SCHEMAS,
@@ -55,6 +57,7 @@ pub const RESIDENT: [TabletId; 10] = [
     AUTH_PROVIDERS,
     DEPLOYMENT_STATE,
     COMPONENT_DEFINITIONS,
+    STAGED_PUSHES,
 ];
 
 /// Table numbers of system tables that user code can see ids of (data model spec 3.4).
@@ -135,7 +138,8 @@ pub(crate) fn computed_keys(tablet: TabletId, row: ValueRef<'_>) -> Vec<(KeySpac
             KeySpace::Index(INDEXES_BY_TABLET),
             index_key(TabletId(number("tablet")), &text("name")),
         )],
-        SCHEMAS => {
+        // What is dead concerns nobody: forgetting it must not disturb writers.
+        SCHEMAS if is_live_schema(row) => {
             vec![(
                 KeySpace::Index(SCHEMAS_BY_NAMESPACE),
                 schema_key(Namespace(number("namespace"))),

@@ -8,6 +8,7 @@ use hull_value::{InternalId, PackedValue, Timestamp};
 use crate::key_space::KeySpace;
 use crate::limits;
 use crate::metadata::Metadata;
+use crate::system;
 
 /// Everything one commit changed, with old and new values.
 #[derive(Debug)]
@@ -40,6 +41,16 @@ pub(crate) struct EntryChange {
 }
 
 impl CommitChanges {
+    /// Whether tables, indexes or schemas are others than before.
+    pub(crate) fn changes_metadata(&self) -> bool {
+        self.documents.iter().any(|change| {
+            matches!(
+                change.tablet,
+                system::TABLES | system::INDEXES | system::SCHEMAS
+            )
+        })
+    }
+
     fn size_bytes(&self) -> usize {
         let documents: usize = self
             .documents

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hull_engine::{
     CommitError, Engine, EngineConfig, EngineError, HistoryLimits, Transaction, Upkeep, document,
@@ -29,6 +29,7 @@ use crate::live::{
 };
 use crate::logs::LogStream;
 use crate::modules::UdfType;
+use crate::push::staged;
 use crate::runner::{QuestionWorkers, Runner, canonical_urls_row};
 use crate::sources::Sources;
 use crate::workers::Workers;
@@ -53,6 +54,7 @@ pub struct DeploymentConfig {
 pub struct Deployment {
     runner: Arc<Runner>,
     live: Arc<LiveQueries>,
+    metadata_changed: Arc<tokio::sync::Notify>,
     upkeep: Arc<Upkeeper>,
     upkeep_thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -86,12 +88,13 @@ pub(crate) struct Upkeeper {
     wanted: Mutex<bool>,
     changed: Condvar,
     is_closed: AtomicBool,
-    /// Told after every step of background work.
-    pub(crate) progressed: tokio::sync::Notify,
 }
 
 /// How often the upkeep thread looks around without being asked to.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// While calls wait for a thread, background work rests after each step for as
+/// long as the step took, and for this long at most: it takes half of a core.
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Isolates idle for so long give their memory back.
 const ISOLATE_IDLE: Duration = Duration::from_secs(30);
 
@@ -105,10 +108,14 @@ impl Deployment {
             tracing::error!("the store failed and its state is unknown; stopping: {error}");
             std::process::abort();
         }));
+        let metadata_changed = Arc::new(tokio::sync::Notify::new());
         let engine = Arc::new(Engine::open(
             store,
             EngineConfig {
-                listener: Arc::new(Invalidations(live.clone())),
+                listener: Arc::new(Invalidations {
+                    live: live.clone(),
+                    metadata_changed: metadata_changed.clone(),
+                }),
                 now: clock::now(),
                 seed: clock::random_seed(),
                 history: HistoryLimits::default(),
@@ -133,7 +140,6 @@ impl Deployment {
             wanted: Mutex::new(true),
             changed: Condvar::new(),
             is_closed: AtomicBool::new(false),
-            progressed: tokio::sync::Notify::new(),
         });
         let upkeep_thread = std::thread::Builder::new()
             .name("hull-upkeep".to_owned())
@@ -144,6 +150,7 @@ impl Deployment {
         Ok(Arc::new(Deployment {
             runner,
             live,
+            metadata_changed,
             upkeep,
             upkeep_thread: Mutex::new(Some(upkeep_thread)),
         }))
@@ -389,6 +396,11 @@ impl Deployment {
         &self.runner
     }
 
+    /// Told when tables, indexes or schemas have changed.
+    pub(crate) fn metadata_changed(&self) -> &tokio::sync::Notify {
+        &self.metadata_changed
+    }
+
     pub(crate) fn upkeep(&self) -> &Arc<Upkeeper> {
         &self.upkeep
     }
@@ -411,16 +423,31 @@ impl Deployment {
     /// Runs a transaction until it commits, and waits until it is durable.
     pub(crate) async fn transact<R: Send + 'static>(
         &self,
-        mut body: impl FnMut(&Runner, &mut Transaction) -> Result<R, CodedError> + Send + 'static,
+        body: impl FnMut(&Runner, &mut Transaction) -> Result<R, CodedError> + Send + 'static,
     ) -> Result<R, CodedError> {
         /// Conflicts in a row before the caller is told to try again.
         const ATTEMPTS_MAX: usize = 32;
+        let conflict = CodedError::overloaded(
+            "OptimisticConcurrencyControlFailure",
+            "System tables changed while they were being written; try again.",
+        );
+        self.transact_or(ATTEMPTS_MAX, conflict, body).await
+    }
+
+    /// Like [`transact`](Self::transact), with the error of a transaction that
+    /// collided `attempts_max` times.
+    pub(crate) async fn transact_or<R: Send + 'static>(
+        &self,
+        attempts_max: usize,
+        conflict: CodedError,
+        mut body: impl FnMut(&Runner, &mut Transaction) -> Result<R, CodedError> + Send + 'static,
+    ) -> Result<R, CodedError> {
         let runner = self.runner.clone();
         let (sender, receiver) = oneshot::channel();
         let started = self
             .on_worker(move || {
                 let mut sender = Some(sender);
-                for _ in 0..ATTEMPTS_MAX {
+                for _ in 0..attempts_max {
                     let mut transaction = runner.engine.begin(&clock::begin_context())?;
                     let result = body(&runner, &mut transaction)?;
                     let Some(taken) = sender.take() else { break };
@@ -447,10 +474,7 @@ impl Deployment {
                         }
                     }
                 }
-                Err(CodedError::overloaded(
-                    "OptimisticConcurrencyControlFailure",
-                    "System tables changed while they were being written; try again.",
-                ))
+                Err(conflict)
             })
             .await?;
         let result = started?;
@@ -481,15 +505,19 @@ impl Upkeeper {
 
     fn work(&self, runner: &Runner) {
         while !self.is_closed.load(Ordering::Relaxed) {
+            let started = Instant::now();
             // A panic (a corrupt row, say) ends the step, not the thread.
-            let step = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                runner
-                    .engine
-                    .upkeep(&self.progress, &clock::begin_context())
-            }));
+            let step: std::thread::Result<Result<bool, CodedError>> =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    let context = clock::begin_context();
+                    Ok(runner.engine.upkeep(&self.progress, &context)?
+                        || staged::expire(&runner.engine, &context)?)
+                }));
             match step {
                 Ok(Ok(true)) => {
-                    self.progressed.notify_waiters();
+                    if runner.workers.queued() > 0 {
+                        std::thread::sleep(started.elapsed().min(PAUSE_MAX));
+                    }
                     continue;
                 }
                 Ok(Ok(false)) => {}
@@ -589,3 +617,6 @@ fn action_failure(runner: &Runner, call: &FunctionCall) -> Result<String, CodedE
         ),
     })
 }
+
+#[cfg(test)]
+mod tests;

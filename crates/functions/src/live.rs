@@ -761,12 +761,16 @@ fn concerned(state: &NodeState, slot: &Option<Identity>) -> Vec<Waker> {
 }
 
 /// The engine's listener: forwards to the registry, which is made before the engine.
-pub(crate) struct Invalidations(pub(crate) Arc<LiveQueries>);
+pub(crate) struct Invalidations {
+    pub(crate) live: Arc<LiveQueries>,
+    /// Told when tables, indexes or schemas have changed.
+    pub(crate) metadata_changed: Arc<tokio::sync::Notify>,
+}
 
 impl InvalidationListener for Invalidations {
     fn invalidated(&self, hits: &[(SubscriptionId, Timestamp)]) {
         for (subscription, ts) in hits {
-            let owner = self.0.lock_owners().remove(subscription);
+            let owner = self.live.lock_owners().remove(subscription);
             let Some((node, slot)) = owner else { continue };
             let Some(node) = node.upgrade() else { continue };
             let mut state = node.lock();
@@ -780,27 +784,36 @@ impl InvalidationListener for Invalidations {
             let is_watched = !concerned(&state, &slot).is_empty();
             drop(state);
             if is_watched {
-                self.0
+                self.live
                     .dirty
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .push((node, slot));
             } else {
-                self.0.forget(&node);
+                self.live.forget(&node);
             }
         }
     }
 
     fn published(&self, _ts: Timestamp) {
-        let dirty =
-            std::mem::take(&mut *self.0.dirty.lock().unwrap_or_else(PoisonError::into_inner));
+        let dirty = std::mem::take(
+            &mut *self
+                .live
+                .dirty
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         for (node, slot) in dirty {
-            self.0.rerun(&node, slot);
+            self.live.rerun(&node, slot);
         }
     }
 
+    fn metadata_changed(&self) {
+        self.metadata_changed.notify_waiters();
+    }
+
     fn storage_failed(&self, error: &StoreError) {
-        (self.0.on_storage_failure)(error);
+        (self.live.on_storage_failure)(error);
     }
 }
 

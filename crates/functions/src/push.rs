@@ -9,5 +9,6 @@ mod finish;
 mod package;
 mod request;
 mod respond;
+pub(crate) mod staged;
 mod start;
 mod wait;

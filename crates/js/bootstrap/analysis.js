@@ -3,9 +3,14 @@
 
 const { shared } = native;
 
+/**
+ * Ends an inspection. With a code the message stands for itself: the host knows
+ * the error by `native.failed`, which user code cannot reach.
+ */
 function fail(code, message) {
   const error = new Error(message);
-  throw code === undefined ? error : shared.hide(error, "code", code);
+  if (code !== undefined) native.failed = { error, code, message };
+  throw error;
 }
 
 const isObject = (value) => (typeof value === "object" && value !== null) || typeof value === "function";
@@ -177,20 +182,15 @@ function inspectCrons(namespace) {
 }
 
 function inspectSchema(namespace) {
+  const learnMore = "To learn more, see the schema documentation at https://docs.convex.dev/database/schemas.";
   const schema = namespace.default;
   if (schema === undefined || schema === null) {
-    fail("MissingSchemaExportError", "Schema file missing default export. Please export your schema as the default export of `convex/schema.ts`.");
+    fail("MissingSchemaExportError", `Schema file missing default export. ${learnMore}`);
   }
-  const invalid = (reason) =>
-    fail("InvalidSchemaExport", `Default export from schema file isn't a Convex schema. Use \`defineSchema\` to make one. (${reason})`);
-  if (typeof schema.export !== "function") invalid("it has no method export()");
-  let text;
-  try {
-    text = schema.export();
-  } catch (error) {
-    invalid(`export() threw ${error?.message ?? error}`);
-  }
-  if (typeof text !== "string") invalid("export() didn't return a string");
+  const invalid = () => fail("InvalidSchemaExport", `Default export from schema file isn't a Convex schema. ${learnMore}`);
+  if (typeof schema.export !== "function") invalid();
+  const text = schema.export();
+  if (typeof text !== "string") invalid();
   try {
     JSON.parse(text);
   } catch (error) {

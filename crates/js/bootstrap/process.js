@@ -7,8 +7,11 @@ function lookUp(name) {
   if (phase === "schema") throw new Error("Environment variables unsupported when evaluating schema");
   const value = native.env(name);
   if (value === undefined && phase === "authConfig") {
-    const error = new Error(`Environment variable ${name} is used in auth config file but its value was not set`);
-    throw shared.hide(error, "code", "AuthConfigMissingEnvironmentVariable");
+    const code = "AuthConfigMissingEnvironmentVariable";
+    const message = `Environment variable ${name} is used in auth config file but its value was not set`;
+    const error = new Error(message);
+    native.failed = { error, code, message };
+    throw shared.hide(error, "code", code);
   }
   return value;
 }

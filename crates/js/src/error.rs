@@ -36,8 +36,17 @@ pub struct JsException {
     pub frames: Vec<Frame>,
     /// The payload of a ConvexError.
     pub data: Option<PackedValue>,
-    /// Short code of a push-time check, for instance `InvalidSchemaExport`.
-    pub code: Option<String>,
+    /// Set when a push-time check raised it and not user code.
+    pub check: Option<Box<FailedCheck>>,
+}
+
+/// A push-time check that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedCheck {
+    /// Short code, for instance `InvalidSchemaExport`.
+    pub code: String,
+    /// The text as the specification has it: no `Uncaught`, no frames.
+    pub message: String,
 }
 
 impl JsException {

@@ -42,7 +42,7 @@ pub(crate) fn describe(js: Js, thrown: JSValue) -> JsException {
             message: cut(message),
             frames,
             data: Some(data),
-            code: None,
+            check: None,
         },
         Some(Err(why)) => {
             let message = format!("Uncaught ConvexError with invalid data: {why}");

@@ -101,6 +101,9 @@ impl JSValue {
     pub(crate) fn is_object(self) -> bool {
         self.tag == TAG_OBJECT
     }
+    pub(crate) fn is_same_object(self, other: JSValue) -> bool {
+        self.is_object() && other.is_object() && self.u == other.u
+    }
     pub(crate) fn is_string(self) -> bool {
         self.tag == TAG_STRING || self.tag == TAG_STRING_ROPE
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::engine::Shared;
-use crate::error::{JsError, JsException};
+use crate::error::{FailedCheck, JsError, JsException};
 use crate::exception;
 use crate::ffi::{self, JSValue};
 use crate::host::Host;
 use crate::image::ImageSpec;
+use crate::js::Js;
 
 /// What to report about a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,17 +71,30 @@ pub(crate) fn run(
         .ok_or_else(|| JsError::internal("an inspection script gave no text"))
 }
 
-/// The error of a check: texts of the specification carry a `code` and stand
-/// for themselves, errors of user code are described as usual.
+/// The error of an inspection: what a check raised stands for itself, errors of
+/// user code are described as usual.
 fn inspection_error(vm: &crate::vm::Vm) -> JsError {
     if let Err(error) = vm.check_fatal() {
         return error;
     }
     let js = vm.js();
     let thrown = js.take_exception();
-    let code = js.get(thrown, c"code").and_then(|code| js.text(code));
+    let check = failed_check(js, vm.slot().native, thrown).map(Box::new);
     let described = exception::describe(js, thrown);
     // SAFETY: the exception was taken above.
     unsafe { ffi::JS_FreeValue(js.0, thrown) };
-    JsError::Thrown(JsException { code, ..described })
+    JsError::Thrown(JsException { check, ..described })
+}
+
+/// Finds the check that raised `thrown`, if one did.
+fn failed_check(js: Js, native: JSValue, thrown: JSValue) -> Option<FailedCheck> {
+    let failed = js
+        .get(native, c"failed")
+        .filter(|failed| failed.is_object())?;
+    let is_own = js.get(failed, c"error")?.is_same_object(thrown);
+    let text = |name| js.get(failed, name).and_then(|value| js.text(value));
+    is_own.then_some(FailedCheck {
+        code: text(c"code")?,
+        message: text(c"message")?,
+    })
 }

@@ -41,7 +41,7 @@ mod vm;
 
 pub use compile::CompiledModule;
 pub use engine::{Engine, EngineConfig};
-pub use error::{ImportError, JsError, JsException};
+pub use error::{FailedCheck, ImportError, JsError, JsException};
 pub use host::{Args, Host, HostError, LogLevel, LogLine, Reply};
 pub use image::{EnvSource, Environment, Image, ImageSpec, ModuleSource};
 pub use inspect::Inspection;

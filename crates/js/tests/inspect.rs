@@ -179,5 +179,6 @@ fn errors_of_checks_carry_their_code() {
     else {
         panic!("fails")
     };
-    assert_eq!(error.code.as_deref(), Some("MissingSchemaExportError"));
+    let check = error.check.expect("raised by the check");
+    assert_eq!(check.code, "MissingSchemaExportError");
 }

@@ -32,6 +32,7 @@ pub(crate) struct Db {
 #[derive(Default)]
 struct Heard {
     hits: Mutex<Vec<(SubscriptionId, Timestamp)>>,
+    metadata_changes: AtomicU64,
 }
 
 impl InvalidationListener for Heard {
@@ -40,6 +41,10 @@ impl InvalidationListener for Heard {
     }
 
     fn published(&self, _: Timestamp) {}
+
+    fn metadata_changed(&self) {
+        self.metadata_changes.fetch_add(1, Ordering::Relaxed);
+    }
 
     fn storage_failed(&self, error: &StoreError) {
         panic!("the store failed: {error}");
@@ -112,6 +117,11 @@ impl Db {
     /// What subscriptions were hit since the last call.
     pub(crate) fn take_hits(&self) -> Vec<(SubscriptionId, Timestamp)> {
         std::mem::take(&mut *self.heard.hits.lock().unwrap())
+    }
+
+    /// How often tables, indexes or schemas changed since the last call.
+    pub(crate) fn take_metadata_changes(&self) -> u64 {
+        self.heard.metadata_changes.swap(0, Ordering::Relaxed)
     }
 
     /// Does background work until none is left.

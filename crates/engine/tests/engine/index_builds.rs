@@ -108,7 +108,7 @@ fn an_index_built_among_writes_is_complete() {
             }
             walker.join().unwrap();
         });
-        let progress = db.begin().index_progress(ROOT);
+        let progress = db.engine.metadata().index_progress(ROOT);
         assert_eq!((progress.complete, progress.total), (2, 2));
         churn(&db, &mut random, &mut state, 10);
         db.run(|t| t.finish_indexes(ROOT, &schema(SCHEMA)).unwrap());
@@ -213,4 +213,44 @@ fn a_staged_index_is_built_and_serves_once_it_is_enabled() {
     churn(&db, &mut random, &mut state, 30);
     db.push(SCHEMA);
     check_indexes(&db, &state);
+}
+
+#[test]
+fn the_end_of_one_push_leaves_the_indexes_of_another_alone() {
+    const BEFORE: &str = r#"{"schemaValidation":false,"tables":[{"tableName":"items","documentType":null,"indexes":[
+        {"indexDescriptor":"by_a","fields":["a"]}]}]}"#;
+    let db = Db::new();
+    db.run(|t| insert(t, 1, 1));
+    let start = |text: &str| {
+        let schema = schema(text);
+        db.run(|t| {
+            t.prepare_indexes(ROOT, &schema).unwrap();
+            t.submit_schema(ROOT, &schema).unwrap()
+        })
+        .0
+    };
+    let finish = |text: &str, row| {
+        db.run(|t| {
+            t.activate_schema(ROOT, Some(row)).unwrap();
+            t.finish_indexes(ROOT, &schema(text)).map(drop).unwrap()
+        });
+    };
+    let upkeep = Upkeep::default();
+    let row = start(BEFORE);
+    db.upkeep(&upkeep);
+    finish(BEFORE, row);
+    let first = start(BEFORE);
+    let second = start(SCHEMA);
+    finish(BEFORE, first);
+    db.upkeep(&upkeep);
+    finish(SCHEMA, second);
+    resolve(&db, "by_ab").unwrap();
+    // What nobody is building goes.
+    let third = start(BEFORE);
+    db.upkeep(&upkeep);
+    finish(BEFORE, third);
+    assert_eq!(
+        resolve(&db, "by_ab").unwrap_err().code,
+        "IndexNotFoundError"
+    );
 }

@@ -17,3 +17,4 @@ mod schema_checks;
 mod serializability;
 mod subscriptions;
 mod timestamps;
+mod upkeep;

@@ -134,3 +134,36 @@ fn a_new_submission_overwrites_the_pending_one() {
     assert_eq!(state(&db, second), SchemaState::Validated);
     assert_eq!(state(&db, first), SchemaState::Overwritten);
 }
+
+#[test]
+fn what_accepts_anything_is_not_walked() {
+    let any = r#"{"schemaValidation":true,"tables":[{"tableName":"items","indexes":[],"documentType":{"type":"any"}}]}"#;
+    let db = Db::new();
+    db.run(|t| (0..300).for_each(|n| drop(insert(t, n, n))));
+    let row = submit(&db, &Schema::parse(any).unwrap());
+    let upkeep = Upkeep::default();
+    db.engine.upkeep(&upkeep, &db.context()).unwrap();
+    assert_eq!(state(&db, row), SchemaState::Validated);
+}
+
+#[test]
+fn whoever_waits_for_a_schema_hears_of_its_end() {
+    let db = Db::new();
+    let (id, _) = db.run(|t| insert(t, 1, 1));
+    let other = r#"{"tableName":"absent","indexes":[],"documentType":null},"#;
+    let row = submit(&db, &schema(""));
+    db.take_metadata_changes();
+    // A write that does not concern it is none of theirs.
+    db.run(|t| patch(t, &id, "a", Some(int(2))).unwrap());
+    assert_eq!(db.take_metadata_changes(), 0);
+    db.run(|t| patch(t, &id, "a", text("x")).unwrap());
+    assert_eq!(db.take_metadata_changes(), 1);
+    let state_now = |row| db.engine.metadata().schema_state(row);
+    assert!(matches!(state_now(row), Some(SchemaState::Failed { .. })));
+    db.run(|t| patch(t, &id, "a", Some(int(1))).unwrap());
+    let row = submit(&db, &schema(""));
+    db.take_metadata_changes();
+    submit(&db, &schema(other));
+    assert_eq!(db.take_metadata_changes(), 1);
+    assert_eq!(state_now(row), Some(SchemaState::Overwritten));
+}

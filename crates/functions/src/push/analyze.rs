@@ -67,13 +67,8 @@ impl Evaluator {
         let report = self
             .run(&spec, Inspection::AuthConfig)
             .map_err(|error| match error {
-                JsError::Thrown(exception) => match exception.code.clone() {
-                    Some(code) => CodedError::bad_request(
-                        code,
-                        hull_js::render(&exception, &**package)
-                            .trim_end()
-                            .to_owned(),
-                    ),
+                JsError::Thrown(exception) => match &exception.check {
+                    Some(check) => CodedError::bad_request(check.code.clone(), &*check.message),
                     None => CodedError::bad_request(
                         "InvalidAuthConfig",
                         format!(
@@ -241,13 +236,10 @@ impl Host for AnalysisHost {
 
 fn coded(error: JsError, code: &'static str, maps: &dyn SourceMaps) -> CodedError {
     match error {
-        JsError::Thrown(exception) | JsError::Compile(exception) => {
-            let text = hull_js::render(&exception, maps);
-            match exception.code {
-                Some(code) => CodedError::bad_request(code, text.trim_end().to_owned()),
-                None => CodedError::bad_request(code, text),
-            }
-        }
+        JsError::Thrown(exception) | JsError::Compile(exception) => match exception.check {
+            Some(check) => CodedError::bad_request(check.code, check.message),
+            None => CodedError::bad_request(code, hull_js::render(&exception, maps)),
+        },
         JsError::Internal(message) => CodedError::internal(message),
         other => CodedError::bad_request(code, other.to_string()),
     }

@@ -6,15 +6,20 @@ use serde_json::{Value as Json, json};
 
 use super::request::is_chunk;
 use super::respond;
-use super::start::{StagedPush, staged_row_id};
+use super::staged::{self, KnownPush, StagedPush};
+use crate::clock;
 use crate::deployment::Deployment;
 use crate::environment;
 use crate::images::UdfConfig;
 use crate::modules::StoredModule;
 use crate::sources;
 
+/// Attempts before a push gives way to others.
+const ATTEMPTS_MAX: usize = 8;
+
 impl Deployment {
     /// Switches to the code, schema and indexes of a started push, in one commit.
+    /// Asked again, for instance because the answer was lost, it repeats its answer.
     pub async fn finish_push(
         &self,
         start_push: Json,
@@ -40,7 +45,9 @@ impl Deployment {
         let variables: BTreeMap<String, String> =
             serde_json::from_value(start_push["environmentVariables"].clone()).unwrap_or_default();
         let response = self
-            .transact(move |_, transaction| finish(transaction, &push_id, &variables))
+            .transact_or(ATTEMPTS_MAX, concurrent_push(), move |_, transaction| {
+                finish(transaction, &push_id, &variables)
+            })
             .await?;
         self.upkeep().wake();
         Ok(response)
@@ -52,18 +59,11 @@ fn finish(
     push_id: &str,
     variables: &BTreeMap<String, String>,
 ) -> Result<Json, CodedError> {
-    let staged_id = staged_row_id(push_id);
-    let staged = transaction
-        .system_row(system::MODULE_SOURCES, staged_id)?
-        .ok_or_else(|| {
-            CodedError::bad_request(
-                "ConcurrentPush",
-                "This push is not known any more. Push again.",
-            )
-        })?;
-    let staged: StagedPush = document::text(staged.as_ref(), "push")
-        .and_then(|text| serde_json::from_str(text).ok())
-        .ok_or_else(|| CodedError::internal("a staged push is not readable"))?;
+    let staged = match staged::get(transaction, push_id)? {
+        Some(KnownPush::Started(staged)) => staged,
+        Some(KnownPush::Finished(response)) => return Ok(response),
+        None => return Err(concurrent_push()),
+    };
     let current: BTreeMap<String, String> = environment::read_all(transaction)
         .into_iter()
         .map(|variable| (variable.name, variable.value))
@@ -75,7 +75,7 @@ fn finish(
         ));
     }
     check_declared_variables(&staged.definition, &current)?;
-    let module_diff = replace_modules(transaction, &staged)?;
+    let (module_diff, superseded) = replace_modules(transaction, &staged)?;
     let config_diff = replace_config(transaction, &staged)?;
     let auth_diff = replace_auth(transaction, &staged.auth_providers)?;
     let definition_row =
@@ -86,8 +86,7 @@ fn finish(
         Some(definition_row),
     )?;
     let (index_diff, schema_diff) = switch_schema(transaction, &staged)?;
-    transaction.put_system_row(system::MODULE_SOURCES, staged_id, None)?;
-    Ok(json!({
+    let response = json!({
         "authDiff": auth_diff,
         "definitionDiffs": {},
         "componentDiffs": { "": {
@@ -98,7 +97,17 @@ fn finish(
             "indexDiff": respond::index_diff(&index_diff),
             "schemaDiff": schema_diff,
         } },
-    }))
+    });
+    staged::finish(transaction, push_id, superseded, &response, clock::now())?;
+    Ok(response)
+}
+
+/// Another push got in the way.
+fn concurrent_push() -> CodedError {
+    CodedError::bad_request(
+        "ConcurrentPush",
+        "Are you running multiple `npx convex dev` processes in the same directory?",
+    )
 }
 
 /// Variables the app declares must be set (deploy spec 6.7).
@@ -127,7 +136,11 @@ fn check_declared_variables(
     ))
 }
 
-fn replace_modules(transaction: &mut Transaction, staged: &StagedPush) -> Result<Json, CodedError> {
+/// Returns what changed, and the sources that no deployed module names any more.
+fn replace_modules(
+    transaction: &mut Transaction,
+    staged: &StagedPush,
+) -> Result<(Json, BTreeSet<String>), CodedError> {
     let mut deployed: BTreeMap<String, (InternalId, StoredModule)> = BTreeMap::new();
     for (id, row) in transaction.system_rows(system::MODULES) {
         let module = StoredModule::from_row(&row)?;
@@ -136,13 +149,11 @@ fn replace_modules(transaction: &mut Transaction, staged: &StagedPush) -> Result
         }
     }
     let mut added = Vec::new();
-    let kept: BTreeSet<&str> = staged
-        .modules
-        .iter()
-        .map(|module| module.sha256.as_str())
-        .collect();
     let mut outdated = BTreeSet::new();
     for module in &staged.modules {
+        if sources::read(transaction, &module.sha256)?.is_none() {
+            return Err(concurrent_push());
+        }
         // An unchanged row is not a write, and invalidates nothing.
         let id = StoredModule::row_id(Namespace::ROOT, &module.path);
         transaction.put_system_row(system::MODULES, id, Some(module.to_row()?))?;
@@ -162,13 +173,10 @@ fn replace_modules(transaction: &mut Transaction, staged: &StagedPush) -> Result
             removed.push(path);
         }
     }
-    for sha256 in outdated
-        .iter()
-        .filter(|sha256| !kept.contains(sha256.as_str()))
-    {
-        transaction.put_system_row(system::MODULE_SOURCES, sources::row_id(sha256), None)?;
+    for module in &staged.modules {
+        outdated.remove(&module.sha256);
     }
-    Ok(json!({ "added": added, "removed": removed }))
+    Ok((json!({ "added": added, "removed": removed }), outdated))
 }
 
 fn replace_config(transaction: &mut Transaction, staged: &StagedPush) -> Result<Json, CodedError> {

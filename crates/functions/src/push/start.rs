@@ -1,15 +1,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use hull_engine::{IndexDiff, Namespace, Transaction, document, system};
-use hull_value::{CodedError, InternalId, Schema, Value};
-use serde::{Deserialize, Serialize};
+use hull_engine::{IndexDiff, Namespace, Transaction, system};
+use hull_value::{CodedError, InternalId, Schema};
 use serde_json::{Map, Value as Json, json};
 
 use super::analyze::Evaluator;
 use super::package::Package;
 use super::request::PushRequest;
 use super::respond;
+use super::staged::{self, StagedPush};
 use crate::clock;
 use crate::deployment::Deployment;
 use crate::environment;
@@ -19,21 +19,6 @@ use crate::runner::Runner;
 use crate::sources::{self, ModuleSource};
 
 const PUSH_PREFIX: &str = "Hit an error while pushing:\n";
-
-/// What `finish_push` needs of an evaluated push; kept on the server so that
-/// nothing the client echoes has to be trusted.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct StagedPush {
-    pub(super) modules: Vec<StoredModule>,
-    pub(super) server_version: String,
-    pub(super) import_seed: String,
-    pub(super) import_time_ns: i64,
-    pub(super) auth_providers: Vec<Json>,
-    pub(super) definition: Json,
-    /// The schema in stored form, `None` without a schema file.
-    pub(super) schema: Option<String>,
-    pub(super) schema_row: Option<String>,
-}
 
 /// Everything evaluation found.
 struct Evaluated {
@@ -233,14 +218,7 @@ fn prepare(
         .transpose()?;
     let mut staged = evaluated.staged.clone();
     staged.schema_row = row.map(respond::schema_id);
-    let text =
-        serde_json::to_string(&staged).map_err(|error| CodedError::internal(error.to_string()))?;
-    let staged_row = document::row([("push", Value::String(text))]);
-    transaction.put_system_row(
-        system::MODULE_SOURCES,
-        staged_row_id(push_id),
-        Some(staged_row),
-    )?;
+    staged::put(transaction, push_id, &staged, clock::now())?;
     Ok((diff, row))
 }
 
@@ -249,10 +227,6 @@ fn diff_only(
     schema: Option<&Schema>,
 ) -> Result<IndexDiff, CodedError> {
     Ok(transaction.diff_indexes(Namespace::ROOT, schema.unwrap_or(&Schema::default())))
-}
-
-pub(super) fn staged_row_id(push_id: &str) -> InternalId {
-    system::row_id(&[b"staged push", push_id.as_bytes()])
 }
 
 fn response(

@@ -1,11 +1,10 @@
 use std::time::Duration;
 
-use hull_engine::{Namespace, SchemaState, Transaction};
+use hull_engine::{Metadata, Namespace, SchemaState};
 use hull_value::{CodedError, InternalId};
 use serde_json::{Value as Json, json};
 
 use super::respond;
-use crate::clock;
 use crate::deployment::Deployment;
 
 /// How a submitted schema and its indexes are doing.
@@ -45,18 +44,12 @@ impl Deployment {
             return Ok(json!({ "type": "complete" }));
         };
         self.upkeep().wake();
+        let mut is_late = false;
         loop {
-            let progressed = self.upkeep().progressed.notified();
-            tokio::pin!(progressed);
-            progressed.as_mut().enable();
-            let runner = self.runner().clone();
-            let progress = self
-                .on_worker(move || {
-                    let mut transaction = runner.engine.begin(&clock::begin_context())?;
-                    look(&mut transaction, row)
-                })
-                .await??;
-            let (schema_complete, indexes_complete, indexes_total) = match progress {
+            let changed = self.metadata_changed().notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            match look(&self.runner().engine.metadata(), row) {
                 Progress::Complete => return Ok(json!({ "type": "complete" })),
                 Progress::Failed { error, table } => {
                     return Ok(json!({
@@ -68,37 +61,38 @@ impl Deployment {
                     schema_complete,
                     indexes_complete,
                     indexes_total,
-                } => (schema_complete, indexes_complete, indexes_total),
-            };
-            if tokio::time::timeout_at(deadline, progressed).await.is_err() {
-                return Ok(json!({
-                    "type": "inProgress",
-                    "components": { "": {
-                        "schemaValidationComplete": schema_complete,
-                        "indexesComplete": indexes_complete,
-                        "indexesTotal": indexes_total,
-                    } },
-                }));
+                } if is_late => {
+                    return Ok(json!({
+                        "type": "inProgress",
+                        "components": { "": {
+                            "schemaValidationComplete": schema_complete,
+                            "indexesComplete": indexes_complete,
+                            "indexesTotal": indexes_total,
+                        } },
+                    }));
+                }
+                Progress::Running { .. } => {}
             }
+            // Late or not, the answer is how things are then.
+            is_late = tokio::time::timeout_at(deadline, changed).await.is_err();
         }
     }
 }
 
-fn look(transaction: &mut Transaction, row: InternalId) -> Result<Progress, CodedError> {
-    let state = transaction.schema_state(row)?;
-    let indexes = transaction.index_progress(Namespace::ROOT);
-    let schema_complete = match state {
+fn look(metadata: &Metadata, row: InternalId) -> Progress {
+    let schema_complete = match metadata.schema_state(row) {
         Some(SchemaState::Active | SchemaState::Validated) => true,
         Some(SchemaState::Pending) => false,
-        Some(SchemaState::Failed { error, table }) => return Ok(Progress::Failed { error, table }),
-        Some(SchemaState::Overwritten) | None => return Ok(Progress::Overwritten),
+        Some(SchemaState::Failed { error, table }) => return Progress::Failed { error, table },
+        Some(SchemaState::Overwritten) | None => return Progress::Overwritten,
     };
+    let indexes = metadata.index_progress(Namespace::ROOT);
     if schema_complete && indexes.complete == indexes.total {
-        return Ok(Progress::Complete);
+        return Progress::Complete;
     }
-    Ok(Progress::Running {
+    Progress::Running {
         schema_complete,
         indexes_complete: indexes.complete,
         indexes_total: indexes.total,
-    })
+    }
 }

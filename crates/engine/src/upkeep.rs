@@ -1,0 +1,357 @@
+//! Background work, one bounded step at a time: checking stored documents
+//! against a submitted schema, building indexes, purging what was deleted,
+//! forgetting what is old.
+//!
+//! Nothing here runs by itself: the owner of the engine calls [`Engine::upkeep`]
+//! when metadata changed and again while it says that there is more to do.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hashbrown::{HashMap, HashSet};
+use hull_store::{IndexId, TabletId};
+use hull_value::{CodedError, InternalId, Timestamp};
+
+use crate::engine::{BeginContext, Engine};
+use crate::metadata::{IndexState, Metadata, Namespace, SchemaState, TableState};
+use crate::system;
+
+/// How long a failed or overwritten schema can still be asked for (data model spec 5.5).
+const DEAD_SCHEMA_NANOS: u64 = 3_600_000_000_000;
+/// How long a mutation that is sent again is recognised.
+const SESSION_RECORD_NANOS: u64 = 14 * 24 * 3_600_000_000_000;
+/// Time between two looks for old session records.
+const SWEEP_INTERVAL_NANOS: u64 = 3_600_000_000_000;
+/// How long what failed waits while there is other work.
+const RETRY_NANOS: u64 = 5_000_000_000;
+
+/// Background walks and how far they are.
+#[derive(Default)]
+pub struct Upkeep {
+    progress: Mutex<Progress>,
+}
+
+/// Where the background walks are. Lost at a restart: walks then begin anew, which is safe.
+#[derive(Default)]
+pub(crate) struct Progress {
+    pub(crate) indexes: HashMap<IndexId, Walk>,
+    pub(crate) schemas: HashMap<InternalId, SchemaWalk>,
+    turns: Turns,
+    sweep: Sweep,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Walk {
+    pub(crate) after: Option<Vec<u8>>,
+    pub(crate) documents: u64,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct SchemaWalk {
+    pub(crate) tables_done: HashSet<String>,
+    pub(crate) walk: Walk,
+    pub(crate) documents: u64,
+}
+
+/// The walk over the session records.
+#[derive(Default)]
+struct Sweep {
+    /// When it begins, or began.
+    due: Option<Timestamp>,
+    after: Option<Vec<u8>>,
+}
+
+/// Something to do, with what is more urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Item {
+    urgency: Urgency,
+    work: Work,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Urgency {
+    /// A push waits for it.
+    Push,
+    /// Staged indexes: nobody waits for them.
+    Staged,
+    Cleanup,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Work {
+    CheckSchema(Namespace),
+    BuildIndex(TabletId, IndexId),
+    PurgeIndex(TabletId, IndexId),
+    PurgeTable(TabletId),
+    ForgetSchema(InternalId),
+    SweepSessions,
+}
+
+/// Whose turn it is.
+#[derive(Default)]
+struct Turns {
+    last: Option<Item>,
+    /// Begun then and not ended well since.
+    failed: HashMap<Item, Timestamp>,
+}
+
+impl Upkeep {
+    /// Documents entered so far into an index being built.
+    pub fn documents_indexed(&self, index: IndexId) -> u64 {
+        self.lock()
+            .indexes
+            .get(&index)
+            .map_or(0, |walk| walk.documents)
+    }
+
+    /// Documents checked so far against a submitted schema.
+    pub fn documents_checked(&self, schema_row: InternalId) -> u64 {
+        self.lock()
+            .schemas
+            .get(&schema_row)
+            .map_or(0, |walk| walk.documents)
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// Does one step of background work; `true` if there is more to do now.
+    ///
+    /// What was dropped is purged only when it has left the window of
+    /// snapshots that may still read it; until then there is nothing to do.
+    pub fn upkeep(&self, upkeep: &Upkeep, context: &BeginContext) -> Result<bool, CodedError> {
+        let metadata = self.metadata();
+        let mut items = self.items(&metadata, context.now);
+        let chosen = {
+            let mut progress = upkeep.lock();
+            progress.forget_ended(&metadata);
+            if progress.sweep.is_due(context.now) {
+                items.push(Item {
+                    urgency: Urgency::Cleanup,
+                    work: Work::SweepSessions,
+                });
+            }
+            progress.turns.choose(items, context.now)
+        };
+        let Some(item) = chosen else { return Ok(false) };
+        self.step(item.work, &metadata, upkeep, context)?;
+        upkeep.lock().turns.failed.remove(&item);
+        Ok(true)
+    }
+
+    /// What there is to do.
+    fn items(&self, metadata: &Metadata, now: Timestamp) -> Vec<Item> {
+        let mut items = Vec::new();
+        let mut add = |urgency, work| items.push(Item { urgency, work });
+        for slot in metadata.pending_schemas() {
+            if slot.1.state == SchemaState::Pending {
+                add(Urgency::Push, Work::CheckSchema(slot.0));
+            }
+        }
+        for table in metadata.tables() {
+            for index in &table.indexes {
+                match index.state {
+                    IndexState::Backfilling if table.state == TableState::Active => {
+                        let urgency = if index.staged {
+                            Urgency::Staged
+                        } else {
+                            Urgency::Push
+                        };
+                        add(urgency, Work::BuildIndex(table.tablet, index.index));
+                    }
+                    IndexState::Deleting
+                        if self.is_out_of_reach(metadata, system::INDEXES, index.index.0) =>
+                    {
+                        let work = Work::PurgeIndex(table.tablet, index.index);
+                        add(Urgency::Cleanup, work);
+                    }
+                    _ => {}
+                }
+            }
+            if table.state == TableState::Deleting
+                && table.indexes.is_empty()
+                && self.is_out_of_reach(metadata, system::TABLES, table.tablet.0)
+            {
+                add(Urgency::Cleanup, Work::PurgeTable(table.tablet));
+            }
+        }
+        for (row, since) in metadata.dead_schemas() {
+            if since.0.saturating_add(DEAD_SCHEMA_NANOS) < now.0 {
+                add(Urgency::Cleanup, Work::ForgetSchema(row));
+            }
+        }
+        items
+    }
+
+    /// Whether every snapshot that can still be asked for sees the row of a
+    /// table or index as it is now.
+    fn is_out_of_reach(&self, metadata: &Metadata, tablet: TabletId, number: u32) -> bool {
+        metadata
+            .row(tablet, system::numbered_row_id(number))
+            .is_some_and(|(ts, _)| !self.shared().window().reaches_before(*ts))
+    }
+
+    fn step(
+        &self,
+        work: Work,
+        metadata: &Metadata,
+        upkeep: &Upkeep,
+        context: &BeginContext,
+    ) -> Result<(), CodedError> {
+        let find = |tablet, index| {
+            let table = metadata.table(tablet)?;
+            let index = table.indexes.iter().find(|known| known.index == index)?;
+            Some((table, index))
+        };
+        match work {
+            Work::CheckSchema(namespace) => match metadata.pending_schema(namespace) {
+                Some(pending) => self.check_page(namespace, pending, upkeep, context),
+                None => Ok(()),
+            },
+            Work::BuildIndex(tablet, index) => match find(tablet, index) {
+                Some((table, index)) => self.backfill_page(table, index, upkeep, context),
+                None => Ok(()),
+            },
+            Work::PurgeIndex(tablet, index) => match find(tablet, index) {
+                Some((_, index)) => self.purge_index(index, context),
+                None => Ok(()),
+            },
+            Work::PurgeTable(tablet) => match metadata.table(tablet) {
+                Some(table) => self.purge_table(table, context),
+                None => Ok(()),
+            },
+            Work::ForgetSchema(row) => self.retrying(context, |transaction| {
+                match transaction.schema_state(row)? {
+                    Some(SchemaState::Failed { .. } | SchemaState::Overwritten) => {
+                        transaction.put_system_row(system::SCHEMAS, row, None)
+                    }
+                    _ => Ok(()),
+                }
+            }),
+            Work::SweepSessions => self.sweep_sessions(upkeep, context),
+        }
+    }
+
+    /// Deletes what is old of one page of session records.
+    fn sweep_sessions(&self, upkeep: &Upkeep, context: &BeginContext) -> Result<(), CodedError> {
+        let after = upkeep.lock().sweep.after.clone();
+        let page = self.page(system::SESSION_REQUESTS, after.as_deref(), context)?;
+        let old: Vec<InternalId> = page
+            .rows
+            .iter()
+            .filter(|row| row.ts.0.saturating_add(SESSION_RECORD_NANOS) < context.now.0)
+            .map(|row| row.id)
+            .collect();
+        if !old.is_empty() {
+            self.retrying(context, |transaction| {
+                old.iter().try_for_each(|id| {
+                    transaction.put_system_row(system::SESSION_REQUESTS, *id, None)
+                })
+            })?;
+        }
+        let sweep = &mut upkeep.lock().sweep;
+        if page.is_last {
+            *sweep = Sweep::default();
+        } else {
+            sweep.after = page.rows.last().map(|row| row.key.clone());
+        }
+        Ok(())
+    }
+}
+
+impl Progress {
+    /// Drops the walks of what is not being built or checked any more.
+    fn forget_ended(&mut self, metadata: &Metadata) {
+        let mut walked = HashSet::new();
+        if !self.indexes.is_empty() {
+            let indexes = metadata.tables().flat_map(|table| &table.indexes);
+            let building = indexes.filter(|index| index.state == IndexState::Backfilling);
+            walked.extend(building.map(|index| index.index));
+        }
+        self.indexes.retain(|index, _| walked.contains(index));
+        self.schemas.retain(|row, _| {
+            metadata
+                .pending_schemas()
+                .any(|(_, slot)| slot.row == *row && slot.state == SchemaState::Pending)
+        });
+    }
+}
+
+impl Sweep {
+    /// The first one begins some time after the start: nobody waits for it.
+    fn is_due(&mut self, now: Timestamp) -> bool {
+        let later = Timestamp(now.0.saturating_add(SWEEP_INTERVAL_NANOS));
+        *self.due.get_or_insert(later) <= now
+    }
+}
+
+impl Turns {
+    /// Chooses among the most urgent items in turn. What failed a moment ago
+    /// comes after everything else, so that it holds up nothing.
+    fn choose(&mut self, mut items: Vec<Item>, now: Timestamp) -> Option<Item> {
+        items.sort_unstable();
+        self.failed.retain(|item, since| {
+            since.0.saturating_add(RETRY_NANOS) > now.0 && items.binary_search(item).is_ok()
+        });
+        if items.iter().any(|item| !self.failed.contains_key(item)) {
+            items.retain(|item| !self.failed.contains_key(item));
+        }
+        let urgency = items.first()?.urgency;
+        let next = items
+            .iter()
+            .find(|item| item.urgency == urgency && self.last.is_some_and(|last| last < **item))
+            .or(items.first())
+            .copied()?;
+        self.last = Some(next);
+        self.failed.insert(next, now);
+        Some(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000_000_000);
+
+    fn build(urgency: Urgency, number: u32) -> Item {
+        Item {
+            urgency,
+            work: Work::BuildIndex(TabletId(1), IndexId(number)),
+        }
+    }
+
+    #[test]
+    fn the_most_urgent_take_turns() {
+        let items = [
+            build(Urgency::Staged, 1),
+            build(Urgency::Push, 2),
+            build(Urgency::Push, 3),
+        ];
+        let mut turns = Turns::default();
+        let mut next = || {
+            let item = turns.choose(items.to_vec(), NOW).unwrap();
+            turns.failed.remove(&item);
+            item
+        };
+        assert_eq!([next(), next(), next()], [items[1], items[2], items[1]]);
+        assert_eq!(turns.choose(Vec::new(), NOW), None);
+    }
+
+    #[test]
+    fn what_failed_waits_until_the_rest_had_a_turn() {
+        let items = [
+            build(Urgency::Push, 1),
+            build(Urgency::Push, 2),
+            build(Urgency::Staged, 3),
+        ];
+        let mut turns = Turns::default();
+        let mut fail = |now| turns.choose(items.to_vec(), now).unwrap();
+        assert_eq!([fail(NOW), fail(NOW), fail(NOW)], items);
+        // Nothing else is left.
+        assert_eq!(fail(NOW).urgency, Urgency::Push);
+        assert_eq!(fail(Timestamp(NOW.0 + RETRY_NANOS)).urgency, Urgency::Push);
+    }
+}

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use hull_engine::{EngineConfig, InvalidationListener, Namespace, SubscriptionId};
+use hull_engine::{EngineConfig, HistoryLimits, InvalidationListener, Namespace, SubscriptionId};
 use hull_store::StoreError;
 use hull_store::memory::MemoryStore;
 use serde_json::json;
@@ -28,6 +28,7 @@ fn open() -> Engine {
         listener: Arc::new(Deaf),
         now: Timestamp(NOW),
         seed: [0; 32],
+        history: HistoryLimits::default(),
     };
     Engine::open(Arc::new(MemoryStore::new()), config).unwrap()
 }

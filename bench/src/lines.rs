@@ -120,6 +120,16 @@ pub(crate) const LINES: &[Line] = &[
         Unit::Percent,
         80.0,
     ),
+    unbudgeted(
+        "counter",
+        "increments of one counter, 64 sync clients",
+        Unit::PerSecond,
+    ),
+    unbudgeted(
+        "backfill-p99",
+        "insert over HTTP at 32 clients while an index of 100,000 documents is built, p99",
+        Unit::Milliseconds,
+    ),
     at_most(
         "fanout-1000-p50",
         "mutation sent to last of 1,000 subscribers updated, p50",

@@ -16,6 +16,7 @@
 #![allow(clippy::print_stdout)]
 
 mod app;
+mod contention;
 mod histogram;
 mod http_client;
 mod http_load;
@@ -29,6 +30,7 @@ mod report;
 mod server_process;
 mod startup;
 mod subscriber;
+mod web_socket;
 mod wide_push;
 mod zipf;
 
@@ -88,6 +90,7 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
 
     // The load comes first: one line looks at the server a minute later.
     let loaded = over_http::run(&mut report, &apps, &server)?;
+    contention::run(&mut report, &apps, &server)?;
     over_sockets::run(&mut report, &apps, &server)?;
     startup::run(&mut report, &apps, &server)?;
     in_process::run(&mut report, &apps)?;

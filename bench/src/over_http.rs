@@ -1,12 +1,14 @@
 //! Queries and mutations over HTTP against a server process.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::{Value as Json, json};
 
-use crate::app::Apps;
+use crate::app::{App, Apps};
 use crate::http_client::HttpClient;
 use crate::http_load::{Ask, HttpLoad, LoadOutcome};
 use crate::report::Report;
@@ -21,6 +23,7 @@ const LINES: &[&str] = &[
     "insert",
     "transfer",
     "transfer-zipf",
+    "backfill-p99",
     "idle-memory",
     "memory-after-load",
 ];
@@ -77,6 +80,9 @@ pub(crate) fn run(report: &mut Report, apps: &Apps, binary: &Path) -> Result<Opt
         let outcome = load(32).run(server.address, MUTATION, inserts())?;
         rate(report, "insert", outcome)?;
     }
+    if report.wants("backfill-p99") && !report.wants_any(&["transfer", "transfer-zipf"]) {
+        runtime.block_on(seed_accounts(&mut client))?;
+    }
     if is_all || report.wants_any(&["transfer", "transfer-zipf"]) {
         let ids = runtime.block_on(seed_accounts(&mut client))?;
         let uniform = load(64).run(server.address, MUTATION, transfers(&ids, 0.0))?;
@@ -89,6 +95,27 @@ pub(crate) fn run(report: &mut Report, apps: &Apps, binary: &Path) -> Result<Opt
         let detail = format!("{rate:.0}/s, {}", zipf.detail());
         report.add("transfer-zipf", share, detail);
         runtime.block_on(check_balances(&mut client))?;
+    }
+    if report.wants("backfill-p99") {
+        let before = load(32).run(server.address, MUTATION, inserts())?;
+        let built = start_index_build(&data, server.address, &apps.main);
+        let mut meanwhile = load(32).run(server.address, MUTATION, inserts())?;
+        let built = built
+            .join()
+            .map_err(|_| anyhow!("the push panicked"))?
+            .context("pushing an index")?;
+        let detail = format!(
+            "p99 {:.1} ms before; {}; the index took {:.1} s, the load {:.0} s",
+            { before }.latencies.percentile_ms(0.99),
+            meanwhile.detail(),
+            built.as_secs_f64(),
+            load(32).length.as_secs_f64()
+        );
+        report.add(
+            "backfill-p99",
+            meanwhile.latencies.percentile_ms(0.99),
+            detail,
+        );
     }
     Ok(Some(Loaded {
         server,
@@ -112,6 +139,38 @@ fn rate(report: &mut Report, name: &'static str, mut outcome: LoadOutcome) -> Re
     let detail = outcome.detail();
     report.add(name, outcome.rate, detail);
     Ok(())
+}
+
+/// Pushes an index of the accounts from another thread; returns how long it took.
+fn start_index_build(
+    data: &DataFolder,
+    address: SocketAddr,
+    app: &App,
+) -> JoinHandle<Result<Duration>> {
+    const TABLE: &str = "accounts: defineTable({ owner: v.number(), balance: v.number() })";
+    let mut app = app.clone();
+    for module in &mut app {
+        let indexed = format!("{TABLE}.index(\"by_owner\", [\"owner\"])");
+        module.source = module.source.replace(TABLE, &indexed);
+    }
+    let data = data.clone();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let started = Instant::now();
+            let mut client = HttpClient::connect(address).await?;
+            let push = data.push(&mut client, &app).await?;
+            let added = &push["schemaChange"]["indexDiffs"][""]["added_indexes"];
+            ensure!(
+                added.as_array().is_some_and(|added| !added.is_empty()),
+                "the push adds no index: {}",
+                push["schemaChange"]
+            );
+            Ok(started.elapsed())
+        })
+    })
 }
 
 async fn seed_items(client: &mut HttpClient) -> Result<Vec<String>> {

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -50,8 +51,9 @@ pub(crate) fn find_or_build() -> Result<PathBuf> {
 }
 
 /// A data folder, with or without a server running on it.
+#[derive(Clone)]
 pub(crate) struct DataFolder {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     pub(crate) admin_key: String,
 }
 
@@ -74,7 +76,7 @@ impl DataFolder {
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(DataFolder {
-            folder: TempDir::new()?,
+            folder: Arc::new(TempDir::new()?),
             admin_key: String::from_utf8(output.stdout)?.trim().to_owned(),
         })
     }
@@ -104,19 +106,30 @@ impl DataFolder {
     pub(crate) async fn serve(&self, binary: &Path, app: &App) -> Result<Server> {
         let mut server = self.spawn(binary)?;
         let mut client = server.connect().await?;
+        self.push(&mut client, app).await?;
+        Ok(server)
+    }
+
+    /// Pushes an app and returns what `start_push` answered.
+    pub(crate) async fn push(&self, client: &mut HttpClient, app: &App) -> Result<Json> {
         let mut request = push::whole_app(app);
         request["adminKey"] = Json::from(&*self.admin_key);
-        let started = call(&mut client, "/api/deploy2/start_push", &request).await?;
+        let started = call(client, "/api/deploy2/start_push", &request).await?;
         let wait = json!({
             "adminKey": self.admin_key,
             "schemaChange": started["schemaChange"],
             "timeoutMs": 10_000,
         });
-        let waited = call(&mut client, "/api/deploy2/wait_for_schema", &wait).await?;
+        let waited = loop {
+            let waited = call(client, "/api/deploy2/wait_for_schema", &wait).await?;
+            if waited["type"] != "inProgress" {
+                break waited;
+            }
+        };
         ensure!(waited["type"] == "complete", "the schema is not: {waited}");
         let finish = json!({ "adminKey": self.admin_key, "startPush": started, "dryRun": false });
-        call(&mut client, "/api/deploy2/finish_push", &finish).await?;
-        Ok(server)
+        call(client, "/api/deploy2/finish_push", &finish).await?;
+        Ok(started)
     }
 }
 

@@ -15,3 +15,13 @@ export const set = mutation({
     return null;
   },
 });
+
+export const increment = mutation({
+  args: {},
+  handler: async (ctx) => {
+    const row = await ctx.db.query("counters").first();
+    if (!row) throw new Error("the counter was not set");
+    await ctx.db.patch(row._id, { value: row.value + 1 });
+    return null;
+  },
+});

@@ -147,11 +147,18 @@ fn start_index_build(
     address: SocketAddr,
     app: &App,
 ) -> JoinHandle<Result<Duration>> {
-    const TABLE: &str = "accounts: defineTable({ owner: v.number(), balance: v.number() })";
+    // The bundler shortens other names, but not those of tables and fields.
+    let line = |line: &str| {
+        if line.trim_start().starts_with("accounts: ") {
+            format!("{line}.index(\"by_owner\", [\"owner\"])")
+        } else {
+            line.to_owned()
+        }
+    };
     let mut app = app.clone();
-    for module in &mut app {
-        let indexed = format!("{TABLE}.index(\"by_owner\", [\"owner\"])");
-        module.source = module.source.replace(TABLE, &indexed);
+    for module in app.iter_mut().filter(|module| module.path == "schema.js") {
+        let lines: Vec<String> = module.source.lines().map(line).collect();
+        module.source = lines.join("\n");
     }
     let data = data.clone();
     std::thread::spawn(move || {

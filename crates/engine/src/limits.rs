@@ -30,8 +30,9 @@ pub struct HistoryLimits {
     /// Revisions superseded longer ago than this are forgotten.
     pub age_nanos: u64,
     /// Bytes of log kept at least, if they are young enough; as many as the
-    /// rest of the data takes where that is more. So a file is never much
-    /// larger than twice its live data, whatever is updated how often.
+    /// rest of the data takes where that is more. What a store uses beside the
+    /// counted bytes (half-filled pages, say) passes for data here, so entries
+    /// that fill pages badly are kept longer than this says.
     pub bytes_floor: u64,
 }
 

@@ -246,13 +246,17 @@ impl Node {
 }
 
 impl NodeState {
-    /// The answer that is right for `identity`, an identity's own one first.
-    fn answer_for(&self, identity: &Identity) -> Option<(Option<Identity>, &Answer)> {
-        let own = Some(identity.clone());
-        if let Some(answer) = self.answers.get(&own) {
-            return Some((own, answer));
-        }
-        self.answers.get(&None).map(|answer| (None, answer))
+    /// The answer for `identity` at `ts`: an identity's own one first, unless only
+    /// the one for everybody is right. If none is, the one that may be ahead of `ts`.
+    fn answer_for(&self, identity: &Identity, ts: Timestamp) -> Option<&Answer> {
+        let own = self.answers.get(&Some(identity.clone()));
+        let shared = self.answers.get(&None);
+        [own, shared]
+            .into_iter()
+            .flatten()
+            .find(|answer| answer.is_right_at(ts))
+            .or(own)
+            .or(shared)
     }
 }
 
@@ -387,7 +391,7 @@ impl LiveQueries {
                 let mut state = node.lock();
                 state.last_used = self.clock_hand.fetch_add(1, Ordering::Relaxed);
                 let mut is_ahead = false;
-                if let Some((_, answer)) = state.answer_for(identity) {
+                if let Some(answer) = state.answer_for(identity, ts) {
                     let is_usable = match newcomer {
                         Newcomer::No => true,
                         Newcomer::Yes => answer.is_fresh_for_newcomers(clock::now_ms()),
@@ -541,6 +545,14 @@ impl LiveQueries {
                 // What was right for everybody so far is not any more: all ask for themselves.
                 self.release(Some(former));
                 concerns = concerned(&state, &None);
+            }
+            if !run.observed_identity {
+                // It did not look at who asks this time, so the former answer of its own is over.
+                let own = Some(identity.clone());
+                if state.answers.get(&own).is_some_and(|own| own.from <= ts) {
+                    let former = state.answers.remove(&own);
+                    self.release(former);
+                }
             }
             (waiting, concerns, rerun)
         };
@@ -842,9 +854,11 @@ impl LiveQuery {
                 place.subscriber,
                 (self.identity.clone(), self.waker.clone()),
             );
-            state
-                .answer_for(&self.identity)
-                .is_some_and(|(_, answer)| answer.invalid_from.is_none())
+            let answers = [Some(self.identity.clone()), None];
+            answers.iter().any(|slot| {
+                let answer = state.answers.get(slot);
+                answer.is_some_and(|answer| answer.invalid_from.is_none())
+            })
         };
         if !is_answered {
             // The answer stored for it was invalidated before anybody watched: ask again.

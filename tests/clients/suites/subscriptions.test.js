@@ -137,3 +137,18 @@ t.check("a result over 5 MB arrives whole, in chunks", async () => {
   assert.equal(part.partNumber, 0);
   assert.ok(part.totalParts >= 2);
 });
+
+t.check("a query that looks at the identity only at times stays live", async () => {
+  const [writer, one, other] = [t.client(), t.client(), t.client()];
+  const args = { channel: "identity at times" };
+  const subscriptions = [one, other].map((client) => watch(client, anyApi.live.whoAtTimes, args));
+  for (let count = 0; count <= 6; count += 1) {
+    if (count > 0) await writer.mutation(send, { ...args, body: `${count}` });
+    const who = count % 2 === 1 ? "nobody" : "not asked";
+    for (const subscription of subscriptions) {
+      const seen = await subscription.value(`count ${count}`, (value) => value.count === count);
+      assert.deepEqual(seen, { count, who });
+    }
+    assert.deepEqual(await t.http().query(anyApi.live.whoAtTimes, args), { count, who });
+  }
+});

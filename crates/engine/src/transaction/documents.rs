@@ -66,13 +66,21 @@ impl Transaction {
         body: Object,
     ) -> Result<DocumentId, CodedError> {
         check_insert_target(table)?;
+        // The table made for the document goes with it.
+        self.all_or_nothing(|transaction| transaction.insert_new(namespace, table, body))
+    }
+
+    /// Takes back what a failed write staged: a function may catch the error.
+    fn all_or_nothing<R>(
+        &mut self,
+        write: impl FnOnce(&mut Transaction) -> Result<R, CodedError>,
+    ) -> Result<R, CodedError> {
         let savepoint = self.savepoint();
-        let inserted = self.insert_new(namespace, table, body);
-        if inserted.is_err() {
-            // A function may catch the error; the table made for the document goes too.
+        let result = write(self);
+        if result.is_err() {
             self.roll_back(savepoint);
         }
-        inserted
+        result
     }
 
     fn insert_new(
@@ -117,7 +125,7 @@ impl Transaction {
             }
         }
         restore_system_fields(&mut body, &old)?;
-        self.put_document(&table, &id, Some(old), body)
+        self.all_or_nothing(|transaction| transaction.put_document(&table, &id, Some(old), body))
     }
 
     /// `db.replace`: the whole body, system fields kept; returns the new document.
@@ -131,7 +139,7 @@ impl Transaction {
         let (table, id, old) =
             self.existing(namespace, id, expected_table, "db.replace", "Replace")?;
         restore_system_fields(&mut body, &old)?;
-        self.put_document(&table, &id, Some(old), body)
+        self.all_or_nothing(|transaction| transaction.put_document(&table, &id, Some(old), body))
     }
 
     /// `db.delete`: returns the deleted document.
@@ -144,9 +152,11 @@ impl Transaction {
         let (table, id, old) =
             self.existing(namespace, id, expected_table, "db.delete", "Delete")?;
         self.record_indexes_of(table.tablet);
-        self.write(table.tablet, id.internal, None, Some((&table, &id)))?;
-        let size = old.as_ref().size();
-        self.usage_mut().charge_write(size)?;
+        self.all_or_nothing(|transaction| {
+            transaction.write(table.tablet, id.internal, None, Some((&table, &id)))?;
+            let size = old.as_ref().size();
+            transaction.usage_mut().charge_write(size)
+        })?;
         Ok(old)
     }
 

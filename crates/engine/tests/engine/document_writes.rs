@@ -175,3 +175,37 @@ fn a_failed_insert_leaves_no_table_behind() {
     let metadata = db.engine.metadata();
     assert!(metadata.tables().all(|table| table.name != "fresh"));
 }
+
+/// A function that catches the error of a limit must not keep the write.
+#[test]
+fn a_write_past_a_limit_is_not_staged() {
+    let db = Db::with_items();
+    let (ids, _) = db.run(|t| [insert(t, 1, 1), insert(t, 2, 2), insert(t, 3, 3)]);
+    let mut transaction = db.begin();
+    let t = &mut transaction;
+    let written = t.usage().documents_written;
+    t.usage_mut().ceilings.documents_written = written + 1;
+    // At the limit.
+    let nine = || [("a".to_owned(), Some(int(9)))].into();
+    t.patch_document(ROOT, &ids[0], None, nine()).unwrap();
+    // One past it, and further.
+    let failures = [
+        t.patch_document(ROOT, &ids[1], None, nine()).map(drop),
+        t.replace_document(ROOT, &ids[1], None, object([("a", int(9))]))
+            .map(drop),
+        t.delete_document(ROOT, &ids[2], None).map(drop),
+        t.insert_document(ROOT, ITEMS, object([])).map(drop),
+    ];
+    for failure in failures {
+        assert_eq!(failure.unwrap_err().code, "TooManyWrites");
+    }
+    assert_eq!(t.usage().documents_written, written + 5, "usage stays");
+    db.commit(transaction);
+    let mut after = db.begin();
+    let a = |t: &mut Transaction, id: &str| match get(t, id) {
+        Some(Value::Object(fields)) => fields.get("a").cloned(),
+        _ => None,
+    };
+    let seen = ids.each_ref().map(|id| a(&mut after, id));
+    assert_eq!(seen, [Some(int(9)), Some(int(2)), Some(int(3))]);
+}

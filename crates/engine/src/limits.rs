@@ -30,9 +30,8 @@ pub struct HistoryLimits {
     /// Revisions superseded longer ago than this are forgotten.
     pub age_nanos: u64,
     /// Bytes of log kept at least, if they are young enough; as many as the
-    /// rest of the data takes where that is more. What a store uses beside the
-    /// counted bytes (half-filled pages, say) passes for data here, so entries
-    /// that fill pages badly are kept longer than this says.
+    /// rest of the data takes where that is more. Pages that entries fill only
+    /// by half included, a file is about three times its live data at most.
     pub bytes_floor: u64,
 }
 

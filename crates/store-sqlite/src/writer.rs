@@ -26,6 +26,11 @@ use crate::statements as sql;
 /// Room for the log entries of ordinary commits, kept from one to the next.
 const SCRATCH_KEPT_BYTES: usize = 256 * 1024;
 
+/// Pages that the log may take for its counted bytes: entries of little over
+/// half a page fill one each. What pages lose must not pass for data, or the
+/// log would be granted room for its own losses.
+const LOG_PAGES_FACTOR: u64 = 2;
+
 thread_local! {
     /// Set by SQLite's hook while a commit runs, read right after on the same
     /// thread. The hook is a plain function, so it has no other way out.
@@ -291,7 +296,7 @@ impl Writer for SqliteWriter {
         let used_bytes = unsigned(pages) * u64::from(PAGE_LEN);
         Ok(StoreUsage {
             log_bytes,
-            data_bytes: used_bytes.saturating_sub(log_bytes),
+            data_bytes: used_bytes.saturating_sub(log_bytes * LOG_PAGES_FACTOR),
         })
     }
 

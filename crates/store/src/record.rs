@@ -91,7 +91,7 @@ pub struct LogRetention {
 pub struct StoreUsage {
     /// The log, counted by [`log_entry_bytes`].
     pub log_bytes: u64,
-    /// Everything else, about.
+    /// Everything else, rather less than more.
     pub data_bytes: u64,
 }
 

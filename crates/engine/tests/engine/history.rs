@@ -93,7 +93,7 @@ fn check(document_bytes: usize, times_max: u64) {
 
     let live_bytes = (DOCUMENTS * document_bytes) as u64;
     let file_bytes = std::fs::metadata(&path).unwrap().len();
-    println!(
+    eprintln!(
         "{updates} updates of {document_bytes} bytes: {usage:?}, the file is {file_bytes} bytes"
     );
     assert!(usage.log_bytes >= 1 << 20, "history is kept: {usage:?}");

@@ -33,6 +33,8 @@ export async function join(page, url, name) {
   await page.getByRole("button", { name: "Start chatting" }).click();
   await page.getByRole("status").getByText("Live").waitFor();
   await page.getByRole("link", { name: "general" }).waitFor();
+  // What is said before the channel's messages are there has no list to show up in.
+  await page.locator('.messages[aria-busy="false"]').waitFor();
 }
 
 export async function say(page, text) {

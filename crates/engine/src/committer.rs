@@ -39,10 +39,32 @@ struct CommitState {
 #[derive(Default)]
 struct Inner {
     in_flight: usize,
-    /// What the holder of the serial lane read in its earlier attempts.
-    protected: Option<ReadSet>,
+    /// The serial lane's holder, if there is one.
+    protected: Option<Protected>,
+    /// Commits waiting for the lane to be left; they go before its next holder.
+    lane_waiters: usize,
     waiting: BTreeMap<Timestamp, Vec<CommitCallback>>,
     failed: bool,
+}
+
+/// What commits of others must leave alone while the lane is held.
+#[derive(Default)]
+struct Protected {
+    /// What the holder read in its earlier attempts.
+    reads: ReadSet,
+    /// Everything.
+    is_exclusive: bool,
+}
+
+/// How a commit stands to the serial lane.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtLane {
+    /// It is the holder's.
+    Holds,
+    /// Where it would touch what the holder has read, it waits,
+    Wait,
+    /// or is refused.
+    Refuse,
 }
 
 /// Background work for the writer thread.
@@ -64,6 +86,10 @@ pub enum CommitError {
     /// Run the transaction again, at once.
     #[error("a commit since the begin of the transaction touched what it read")]
     Conflict(Box<Conflict>),
+    /// Run the transaction again in the serial lane, whose holder has read what
+    /// it would change.
+    #[error("the transaction would change what the holder of the serial lane has read")]
+    Protected(Box<Conflict>),
     #[error("{}", .0.message)]
     Overloaded(CodedError),
     #[error("the store failed; nothing can be committed any more")]
@@ -76,14 +102,17 @@ pub struct Conflict {
     /// Name of the table, `None` if unknown.
     pub table: Option<String>,
     pub document_id: Option<String>,
+    /// Whether it was a row of a system table, which has neither for users.
+    pub is_system: bool,
     /// Function that wrote it.
     pub source: Option<Arc<str>>,
     /// What the failed attempt had read, for the serial lane.
     pub reads: ReadSet,
 }
 
-/// The serial lane: while it is held, commits that touch what the holder read
-/// in earlier attempts wait, and all others proceed. One holder at a time.
+/// The serial lane: while it is held, commits that would touch what the holder
+/// read in earlier attempts wait or are refused, and all others proceed. One
+/// holder at a time; commits that wait go before the next one.
 pub struct Lane<'a> {
     committer: &'a Committer,
     _turn: MutexGuard<'a, ()>,
@@ -118,7 +147,7 @@ impl Committer {
         transaction: Transaction,
         now: Timestamp,
         source: Option<Arc<str>>,
-        lane: Option<&Lane<'_>>,
+        at_lane: AtLane,
         done: CommitCallback,
     ) -> Result<Timestamp, CommitError> {
         let finished = transaction.finish();
@@ -139,24 +168,22 @@ impl Committer {
         let mut inner = self.state.lock();
         loop {
             inner = self.wait_for_room(inner)?;
-            if lane.is_some() || inner.protected.is_none() {
+            let protected = inner.protected.as_ref();
+            let must_not = at_lane != AtLane::Holds
+                && protected.is_some_and(|protected| {
+                    let changes = prepared.get_or_insert_with(|| prepare(&finished, None));
+                    protected.is_touched_by(&changes.touched)
+                });
+            if !must_not {
                 break;
             }
-            let changes = prepared.get_or_insert_with(|| prepare(&finished, None));
-            let touches_protected = inner.protected.as_ref().is_some_and(|reads| {
-                changes
-                    .touched
-                    .iter()
-                    .any(|(space, key)| reads.contains(*space, key))
-            });
-            if !touches_protected {
-                break;
+            if at_lane == AtLane::Refuse {
+                return Err(CommitError::Protected(Box::new(Conflict {
+                    reads: finished.reads,
+                    ..Conflict::unknown()
+                })));
             }
-            inner = self
-                .state
-                .changed
-                .wait(inner)
-                .unwrap_or_else(PoisonError::into_inner);
+            inner = self.wait_for_lane(inner)?;
         }
         if inner.failed {
             return Err(CommitError::Failed);
@@ -249,7 +276,15 @@ impl Committer {
 
     pub(crate) fn lane(&self) -> Lane<'_> {
         let turn = self.lane.lock().unwrap_or_else(PoisonError::into_inner);
-        self.state.lock().protected = Some(ReadSet::default());
+        let (mut inner, _) = self
+            .state
+            .changed
+            .wait_timeout_while(self.state.lock(), limits::LANE_YIELD, |inner| {
+                inner.lane_waiters > 0 && !inner.failed
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        inner.protected = Some(Protected::default());
+        drop(inner);
         Lane {
             committer: self,
             _turn: turn,
@@ -287,15 +322,42 @@ impl Committer {
             })
             .unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
-            return Err(CommitError::Overloaded(CodedError {
-                class: ErrorClass::Overloaded,
-                code: "CommitterFullError".into(),
-                message: "Too many concurrent commits in a short period of time. Spread your writes out over time or throttle them to avoid errors.".to_owned(),
-                data: None,
-            }));
+            return Err(too_many_commits());
         }
         Ok(inner)
     }
+
+    /// Waits until the lane has been left once.
+    fn wait_for_lane<'a>(
+        &self,
+        mut inner: MutexGuard<'a, Inner>,
+    ) -> Result<MutexGuard<'a, Inner>, CommitError> {
+        inner.lane_waiters += 1;
+        let (mut inner, waited) = self
+            .state
+            .changed
+            .wait_timeout_while(inner, limits::LANE_WAIT, |inner| {
+                inner.protected.is_some() && !inner.failed
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        inner.lane_waiters -= 1;
+        if inner.lane_waiters == 0 {
+            self.state.changed.notify_all();
+        }
+        if waited.timed_out() {
+            return Err(too_many_commits());
+        }
+        Ok(inner)
+    }
+}
+
+fn too_many_commits() -> CommitError {
+    CommitError::Overloaded(CodedError {
+        class: ErrorClass::Overloaded,
+        code: "CommitterFullError".into(),
+        message: "Too many concurrent commits in a short period of time. Spread your writes out over time or throttle them to avoid errors.".to_owned(),
+        data: None,
+    })
 }
 
 impl Drop for Committer {
@@ -310,15 +372,40 @@ impl CommitState {
     }
 }
 
+impl Protected {
+    fn is_touched_by(&self, touched: &[(KeySpace, Arc<[u8]>)]) -> bool {
+        self.is_exclusive
+            || touched
+                .iter()
+                .any(|(space, key)| self.reads.contains(*space, key))
+    }
+}
+
+impl Conflict {
+    /// A reason to run again that has no write to point at.
+    fn unknown() -> Conflict {
+        Conflict {
+            table: None,
+            document_id: None,
+            is_system: false,
+            source: None,
+            reads: ReadSet::default(),
+        }
+    }
+}
+
 impl Lane<'_> {
-    /// Makes commits that would touch `reads` wait until the lane is left.
+    /// Keeps commits that would touch `reads` out until the lane is left.
     pub fn protect(&self, reads: &ReadSet) {
-        self.committer
-            .state
-            .lock()
-            .protected
-            .get_or_insert_default()
-            .merge(reads);
+        let mut inner = self.committer.state.lock();
+        inner.protected.get_or_insert_default().reads.merge(reads);
+    }
+
+    /// Keeps all other commits out (`true`), or only those that touch what is
+    /// protected: for a holder whose reads keep moving.
+    pub fn set_exclusive(&self, is_exclusive: bool) {
+        let mut inner = self.committer.state.lock();
+        inner.protected.get_or_insert_default().is_exclusive = is_exclusive;
     }
 
     /// Commits the holder's transaction; see [`Engine::commit`](crate::Engine::commit).
@@ -330,7 +417,7 @@ impl Lane<'_> {
         done: CommitCallback,
     ) -> Result<Timestamp, CommitError> {
         self.committer
-            .commit(transaction, now, source, Some(self), done)
+            .commit(transaction, now, source, AtLane::Holds, done)
     }
 }
 
@@ -478,8 +565,8 @@ fn apply_metadata(
 enum Collision {
     Write {
         changes: Arc<CommitChanges>,
-        space: KeySpace,
-        key: Arc<[u8]>,
+        /// Position in `touched`.
+        position: usize,
     },
     /// The transaction began before the window, so nothing can be proven: a new attempt is cheap.
     TooOld,
@@ -490,51 +577,47 @@ fn find_conflict(window: &crate::window::Window, finished: &Finished) -> Option<
         return Some(Collision::TooOld);
     }
     for commit in window.between(finished.begin, window.tip()) {
-        for (space, key) in &commit.touched {
-            if finished.reads.contains(*space, key) {
-                return Some(Collision::Write {
-                    changes: commit.clone(),
-                    space: *space,
-                    key: key.clone(),
-                });
-            }
+        let hit = commit
+            .touched
+            .iter()
+            .position(|(space, key)| finished.reads.contains(*space, key));
+        if let Some(position) = hit {
+            return Some(Collision::Write {
+                changes: commit.clone(),
+                position,
+            });
         }
     }
     None
 }
 
 fn describe_conflict(collision: &Collision, finished: &Finished) -> Conflict {
-    let Collision::Write {
-        changes,
-        space,
-        key,
-    } = collision
-    else {
-        return Conflict {
-            table: None,
-            document_id: None,
-            source: None,
-            reads: ReadSet::default(),
-        };
+    let Collision::Write { changes, position } = collision else {
+        return Conflict::unknown();
     };
-    let metadata = &finished.metadata;
-    let tablet = match *space {
-        KeySpace::Tablet(tablet) => Some(tablet),
-        KeySpace::Index(index) => metadata
-            .tables()
-            .find(|table| table.indexes.iter().any(|known| known.index == index))
-            .map(|table| table.tablet),
+    // A document's own key stands before its keys in the indexes.
+    let document =
+        changes.touched[..=*position]
+            .iter()
+            .rev()
+            .find_map(|(space, key)| match space {
+                KeySpace::Tablet(tablet) => Some((*tablet, key)),
+                KeySpace::Index(_) => None,
+            });
+    let Some((tablet, key)) = document else {
+        return Conflict::unknown();
     };
-    let table = tablet.and_then(|tablet| metadata.table(tablet));
-    let document_id = match (space, table) {
-        (KeySpace::Tablet(_), Some(table)) => <[u8; 16]>::try_from(&**key)
-            .ok()
-            .map(|id| DocumentId::new(table.number, hull_value::InternalId(id)).to_string()),
-        _ => None,
-    };
+    let table = finished
+        .metadata
+        .table(tablet)
+        .filter(|table| !table.name.starts_with('_'));
     Conflict {
         table: table.map(|table| table.name.clone()),
-        document_id,
+        document_id: table.and_then(|table| {
+            let id = <[u8; 16]>::try_from(&**key).ok()?;
+            Some(DocumentId::new(table.number, hull_value::InternalId(id)).to_string())
+        }),
+        is_system: tablet.0 < system::FIRST_DYNAMIC_NUMBER,
         source: changes.source.clone(),
         reads: ReadSet::default(),
     }

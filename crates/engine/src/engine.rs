@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hull_store::{Order, Store, StoreError};
 use hull_value::{CodedError, ErrorClass, Timestamp, keys::Interval};
 
-use crate::committer::{CommitCallback, CommitError, Committer};
+use crate::committer::{AtLane, CommitCallback, CommitError, Committer};
 use crate::limits::HistoryLimits;
 use crate::metadata::{CorruptRow, Metadata, Namespace};
 use crate::read_set::ReadSet;
@@ -202,7 +202,21 @@ impl Engine {
         source: Option<Arc<str>>,
         done: CommitCallback,
     ) -> Result<Timestamp, CommitError> {
-        self.committer.commit(transaction, now, source, None, done)
+        self.committer
+            .commit(transaction, now, source, AtLane::Wait, done)
+    }
+
+    /// Like [`commit`](Self::commit), but never waits for the holder of the
+    /// [serial lane](crate::Lane): [`CommitError::Protected`] instead.
+    pub fn try_commit(
+        &self,
+        transaction: Transaction,
+        now: Timestamp,
+        source: Option<Arc<str>>,
+        done: CommitCallback,
+    ) -> Result<Timestamp, CommitError> {
+        self.committer
+            .commit(transaction, now, source, AtLane::Refuse, done)
     }
 
     /// Like [`commit`](Self::commit) and waits. Not for worker threads with other work to do.

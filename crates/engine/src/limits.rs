@@ -13,12 +13,20 @@ pub const INTERVALS_READ_MAX: usize = 4_096;
 pub const DOCUMENTS_WRITTEN_MAX: usize = 16_000;
 /// Bytes of documents one mutation may write.
 pub const BYTES_WRITTEN_MAX: usize = 16 << 20;
+/// Largest user document, in bytes of data model spec 1.6.
+pub const DOCUMENT_SIZE_MAX: usize = 1 << 20;
+/// Deepest user document.
+pub const DOCUMENT_NESTING_MAX: usize = 16;
 /// User tables of a deployment, all namespaces together.
 pub const TABLES_MAX: usize = 10_000;
 /// Commits that may be validated and not yet durable.
 pub const COMMITS_IN_FLIGHT_MAX: usize = 512;
 /// How long a commit waits for a place in that queue.
 pub const COMMIT_QUEUE_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
+/// How long a commit that is not a function's waits for the serial lane.
+pub const LANE_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+/// How long the lane's next holder leaves those waiting commits time to go first.
+pub const LANE_YIELD: std::time::Duration = std::time::Duration::from_millis(10);
 /// How far back a snapshot may be asked for.
 pub const WINDOW_AGE_NANOS: u64 = 10_000_000_000;
 /// Memory the window of recent commits may hold before its oldest are dropped early.

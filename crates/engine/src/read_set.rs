@@ -116,6 +116,9 @@ impl IntervalSet {
         if end.as_ref().is_some_and(|end| *end <= start) {
             return;
         }
+        if self.extend_in_place(&start, &mut end) {
+            return;
+        }
         if let Some((before_start, before_end)) = self
             .by_start
             .range::<[u8], _>((
@@ -155,6 +158,36 @@ impl IntervalSet {
             };
         }
         self.by_start.insert(start, end);
+    }
+
+    /// Adds an interval that reaches no later one, which is how a scan grows:
+    /// without a copy of its start. `false` if there is one to merge with.
+    fn extend_in_place(&mut self, start: &[u8], end: &mut Option<Vec<u8>>) -> bool {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let reaches_next = self
+            .by_start
+            .range::<[u8], _>((Excluded(start), Unbounded))
+            .next()
+            .is_some_and(|(next, _)| end.as_ref().is_none_or(|end| next <= end));
+        if reaches_next {
+            return false;
+        }
+        let before = self
+            .by_start
+            .range_mut::<[u8], _>((Unbounded, Included(start)))
+            .next_back();
+        match before {
+            Some((_, None)) => {}
+            Some((_, before_end @ Some(_))) if before_end.as_deref() >= Some(start) => {
+                if end.is_none() || before_end.as_ref() < end.as_ref() {
+                    *before_end = end.take();
+                }
+            }
+            _ => {
+                self.by_start.insert(start.to_vec(), end.take());
+            }
+        }
+        true
     }
 }
 

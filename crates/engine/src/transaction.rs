@@ -32,6 +32,9 @@ pub struct Transaction {
     /// The snapshot's metadata with this transaction's own table changes.
     pub(crate) metadata: Arc<Metadata>,
     reads: ReadSet,
+    /// What functions asked for by `db.get`, queries and counts, recorded or
+    /// not: the limit on reads counts these and no derived dependencies.
+    asked: ReadSet,
     writes: Writes,
     undo: Vec<Undo>,
     usage: Usage,
@@ -106,6 +109,7 @@ impl Transaction {
             snapshot,
             metadata,
             reads: ReadSet::default(),
+            asked: ReadSet::default(),
             undo: Vec::new(),
             usage: Usage::default(),
             ids: ids::IdGenerator::new(context.seed, context.now),
@@ -378,6 +382,26 @@ impl Transaction {
         if !self.is_stale {
             self.reads.add_interval(space, interval);
         }
+    }
+
+    /// Counts a document that a function asked for towards the limit on reads.
+    pub(crate) fn charge_point(
+        &mut self,
+        tablet: TabletId,
+        id: InternalId,
+    ) -> Result<(), CodedError> {
+        self.asked.add_point(tablet, id);
+        self.usage.charge_intervals(self.asked.len())
+    }
+
+    /// Counts an interval that a function asked for towards the limit on reads.
+    pub(crate) fn charge_interval(
+        &mut self,
+        space: KeySpace,
+        interval: Interval,
+    ) -> Result<(), CodedError> {
+        self.asked.add_interval(space, interval);
+        self.usage.charge_intervals(self.asked.len())
     }
 
     pub(crate) fn next_number(&self) -> u32 {

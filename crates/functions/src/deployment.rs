@@ -132,6 +132,7 @@ impl Deployment {
             images: Images::new(js, sources),
             logs: Arc::default(),
             workers: Arc::new(Workers::start(config.workers.max(1))?),
+            lane: Default::default(),
             config,
         });
         live.connect(engine, Arc::new(QuestionWorkers(runner.clone())));
@@ -224,7 +225,7 @@ impl Deployment {
         let runner = self.runner.clone();
         self.runner
             .workers
-            .submit(move || runner.run_mutation(&call, dedupe, sender))?;
+            .submit(move || runner.run_mutation(call, dedupe, sender))?;
         receiver
             .await
             .map_err(|_| CodedError::internal("a mutation ended without an answer"))?
@@ -465,7 +466,7 @@ impl Deployment {
                     });
                     match runner.engine.commit(transaction, clock::now(), None, done) {
                         Ok(_) => return Ok(result),
-                        Err(CommitError::Conflict(_)) => {
+                        Err(CommitError::Conflict(_) | CommitError::Protected(_)) => {
                             sender = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                         }
                         Err(CommitError::Overloaded(error)) => return Err(error),

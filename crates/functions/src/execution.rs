@@ -2,7 +2,7 @@
 //! the same transaction.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hull_engine::{Namespace, Transaction};
 use hull_js::{Call, CallKind, Environment, JsError};
@@ -26,6 +26,9 @@ const CALL_DEPTH_MAX: usize = 8;
 const LOG_LINES_MAX: usize = 256;
 /// Time a query or mutation may compute, host calls excluded.
 pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time it may spend in host calls, nested functions included.
+const SYSTEM_TIMEOUT: Duration = Duration::from_secs(15);
+const SYSTEM_TIMEOUT_CODE: &str = "SystemTimeoutError";
 /// Longest error text that leaves the server, in bytes.
 const ERROR_MESSAGE_BYTES_MAX: usize = 65_536;
 
@@ -65,7 +68,16 @@ pub(crate) struct Execution<'a> {
     pub(crate) observed: Observed,
     pub(crate) log_lines: Vec<LogLine>,
     pub(crate) depth: usize,
+    pub(crate) started: Instant,
     pub(crate) user_time: Duration,
+    pub(crate) sizes: Sizes,
+}
+
+/// Bytes of what went into and came out of the top-level function.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sizes {
+    args: usize,
+    result: usize,
 }
 
 /// What a result depends on besides the data it read.
@@ -192,6 +204,9 @@ impl Execution<'_> {
             ))
         })?;
         let size = args.as_ref().size();
+        if self.depth == 0 {
+            self.sizes.args = size;
+        }
         if size > ARGS_SIZE_MAX {
             return Err(failed(format!(
                 "Arguments for {} are too large (actual: {}, limit: 16 MiB)",
@@ -269,9 +284,17 @@ impl Execution<'_> {
                 }
             }
         }
-        let value = outcome
-            .result
-            .map_err(|error| js_error(error, &*image.table))?;
+        let value = outcome.result.map_err(|error| {
+            match js_error(error, &*image.table) {
+                // No function may catch it; whoever called the outermost one is told.
+                CallError::System(error)
+                    if self.depth == 0 && error.code == SYSTEM_TIMEOUT_CODE =>
+                {
+                    failed(error.message)
+                }
+                error => error,
+            }
+        })?;
         Ok(Returned { value, journal })
     }
 
@@ -282,6 +305,9 @@ impl Execution<'_> {
         value: &PackedValue,
     ) -> Result<(), CallError> {
         let size = value.as_ref().size();
+        if self.depth == 0 {
+            self.sizes.result = size;
+        }
         if size > ARGS_SIZE_MAX {
             return Err(failed(format!(
                 "Function {} return value is too large (actual: {}, limit: 16 MiB)",
@@ -304,7 +330,7 @@ impl Execution<'_> {
 
     /// Runs a nested function in a sub-transaction (function runtime spec 9.1).
     pub(crate) fn call_nested(&mut self, request: &Request<'_>) -> Result<PackedValue, CallError> {
-        if self.depth + 1 >= CALL_DEPTH_MAX {
+        if self.depth >= CALL_DEPTH_MAX {
             return Err(failed(
                 "Cross component call depth limit exceeded. Do you have an infinite loop in your app?",
             ));
@@ -320,6 +346,64 @@ impl Execution<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// Ends an execution whose host calls have taken too long in all.
+    ///
+    /// Asked before each of them. The reads of one are limited, so none takes
+    /// long by itself, and functions have a limit of their own.
+    pub(crate) fn check_time(&self) -> Result<(), CodedError> {
+        if self.started.elapsed() <= SYSTEM_TIMEOUT + USER_TIMEOUT {
+            return Ok(());
+        }
+        Err(CodedError::new(
+            hull_value::ErrorClass::Internal,
+            SYSTEM_TIMEOUT_CODE,
+            "Your request timed out performing too many system operations.",
+        ))
+    }
+
+    /// Adds the lines that warn of limits nearly reached (function runtime spec 4).
+    pub(crate) fn add_warnings(&mut self) {
+        let mut warnings = Vec::new();
+        if is_near(self.user_time.as_nanos(), USER_TIMEOUT.as_nanos()) {
+            let actual = Duration::from_millis(self.user_time.as_millis() as u64);
+            warnings.push((
+                "UserTimeout",
+                format!(
+                    "Function execution took a long time. (maximum duration: {USER_TIMEOUT:?}, actual duration: {actual:?})."
+                ),
+            ));
+        }
+        let sizes = [
+            (
+                "TooLargeFunctionArguments",
+                "function arguments",
+                self.sizes.args,
+            ),
+            (
+                "TooLargeFunctionResult",
+                "function return value",
+                self.sizes.result,
+            ),
+        ];
+        for (code, what, size) in sizes {
+            if is_near(size as u128, ARGS_SIZE_MAX as u128) {
+                warnings.push((
+                    code,
+                    format!(
+                        "Large size of the {what} (actual: {size} bytes, limit: {ARGS_SIZE_MAX} bytes)."
+                    ),
+                ));
+            }
+        }
+        warnings.extend(self.transaction.usage().warnings());
+        let now_ms = clock::now_ms() as i64;
+        self.log_lines.extend(
+            warnings.into_iter().map(|(code, text)| {
+                LogLine::system("WARN", &format!("warning:{code}"), text, now_ms)
+            }),
+        );
     }
 
     /// Takes a console line, up to the limit of the whole execution.
@@ -355,6 +439,11 @@ impl Execution<'_> {
             });
         }
     }
+}
+
+/// Whether a limit is nearly reached, and not passed.
+fn is_near(used: u128, limit: u128) -> bool {
+    used * 10 > limit * 8 && used <= limit
 }
 
 /// Turns what JavaScript came to into the error of the call.

@@ -78,6 +78,7 @@ impl<'h, 'e, 'r> CallHost<'h, 'e, 'r> {
 
 impl Host for CallHost<'_, '_, '_> {
     fn syscall(&mut self, name: &str, args: Args<'_>) -> Result<Reply, HostError> {
+        self.execution.check_time().map_err(coded)?;
         match name {
             "1.0/queryStream" => self.query_stream(args),
             "1.0/queryCleanup" => self.query_cleanup(args),
@@ -93,6 +94,7 @@ impl Host for CallHost<'_, '_, '_> {
     }
 
     fn async_syscall(&mut self, name: &str, args: Args<'_>) -> Result<Reply, HostError> {
+        self.execution.check_time().map_err(coded)?;
         match name {
             "1.0/get" => self.get(args),
             "1.0/queryStreamNext" => self.query_stream_next(args),

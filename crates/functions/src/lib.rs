@@ -34,6 +34,7 @@ mod images;
 pub mod live;
 pub mod logs;
 mod modules;
+mod mutations;
 mod push;
 mod runner;
 mod sources;

@@ -3,30 +3,24 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hull_engine::{CommitError, Conflict, Engine, ReadSet, Transaction, document, system};
+use hull_engine::{Engine, ReadSet, Transaction, document, system};
 use hull_sync::UdfPath;
-use hull_value::{CodedError, ErrorClass, PackedValue, Timestamp, Value, ValueRef};
-use tokio::sync::oneshot;
+use hull_value::{CodedError, PackedValue, Timestamp, Value, ValueRef};
 use uuid::Uuid;
 
 use crate::call::{FunctionCall, FunctionError, FunctionResult, MutationOutcome, SessionRequest};
 use crate::clock;
 use crate::cursors::Cursors;
 use crate::deployment::DeploymentConfig;
-use crate::execution::{CallError, Component, Execution, Observed, Request, Returned};
+use crate::execution::{CallError, Component, Execution, Observed, Request, Returned, Sizes};
 use crate::identity::Identity;
 use crate::images::{BuiltInVariables, Images};
 use crate::live::{LiveResult, Question, QuestionRunner, Run};
 use crate::logs::{Completion, LogLine, LogStream, UsageStats};
 use crate::modules::{ModuleCache, UdfType};
+use crate::mutations::MutationLane;
 use crate::system_functions;
 use crate::workers::Workers;
-
-/// Attempts before a mutation enters the serial lane.
-const FREE_ATTEMPTS: usize = 2;
-/// Attempts in the serial lane before giving up. Each protects what the ones
-/// before read, so this is reached only by a function whose reads keep moving.
-const LANE_ATTEMPTS_MAX: usize = 64;
 
 /// Everything a run needs; shared by the workers.
 pub(crate) struct Runner {
@@ -37,17 +31,15 @@ pub(crate) struct Runner {
     pub(crate) cursors: Cursors,
     pub(crate) logs: Arc<LogStream>,
     pub(crate) workers: Arc<Workers>,
+    pub(crate) lane: MutationLane,
 }
 
-/// The answer to a mutation, or the system error that kept it from one.
-pub(crate) type MutationAnswer = Result<MutationOutcome, CodedError>;
-
 /// What one attempt at a mutation came to.
-struct Attempt {
-    transaction: Transaction,
-    result: Result<Returned, CallError>,
-    log_lines: Vec<LogLine>,
-    user_time: Duration,
+pub(crate) struct Attempt {
+    pub(crate) transaction: Transaction,
+    pub(crate) result: Result<Returned, CallError>,
+    pub(crate) log_lines: Vec<LogLine>,
+    pub(crate) user_time: Duration,
 }
 
 impl Runner {
@@ -115,7 +107,9 @@ impl Runner {
             observed: Observed::default(),
             log_lines: Vec::new(),
             depth: 0,
+            started,
             user_time: Duration::ZERO,
+            sizes: Sizes::default(),
         };
         let result = execution.call(&Request {
             component: &component,
@@ -126,9 +120,10 @@ impl Runner {
             allows_commit_ts: false,
             journal: question.journal.as_deref(),
         });
+        execution.add_warnings();
         let Execution {
             observed,
-            mut log_lines,
+            log_lines,
             user_time,
             ..
         } = execution;
@@ -137,7 +132,6 @@ impl Runner {
             Err(CallError::Function(error)) => (Err(error), question.journal.clone()),
             Err(CallError::System(error)) => return Err(error),
         };
-        add_warnings(&transaction, &mut log_lines);
         self.log(
             &path,
             &component,
@@ -194,166 +188,7 @@ impl Runner {
         })
     }
 
-    /// Runs a mutation until it commits or fails by its own fault; `answer` gets
-    /// the outcome once everything it depends on is durable.
-    pub(crate) fn run_mutation(
-        &self,
-        call: &FunctionCall,
-        dedupe: Option<SessionRequest>,
-        answer: oneshot::Sender<MutationAnswer>,
-    ) {
-        let mut answer = Some(answer);
-        if let Err(error) = self.try_mutation(call, dedupe, &mut answer)
-            && let Some(answer) = answer
-        {
-            // The caller may have gone away meanwhile.
-            let _ = answer.send(Err(error));
-        }
-    }
-
-    fn try_mutation(
-        &self,
-        call: &FunctionCall,
-        dedupe: Option<SessionRequest>,
-        answer: &mut Option<oneshot::Sender<MutationAnswer>>,
-    ) -> Result<(), CodedError> {
-        let path: UdfPath = match call.path.parse() {
-            Ok(path) => path,
-            Err(_) => {
-                let outcome = MutationOutcome {
-                    result: Err(not_found(&call.path)),
-                    log_lines: Vec::new(),
-                    ts: self.engine.latest(),
-                };
-                return self.answer_at(self.engine.latest(), outcome, answer);
-            }
-        };
-        let source: Arc<str> = path.stripped().into();
-        let mut lane = None;
-        let mut last_conflict: Option<Conflict> = None;
-        for number in 0..FREE_ATTEMPTS + LANE_ATTEMPTS_MAX {
-            if number >= FREE_ATTEMPTS {
-                let lane = lane.get_or_insert_with(|| self.engine.lane());
-                if let Some(conflict) = &last_conflict {
-                    lane.protect(&conflict.reads);
-                }
-            }
-            let started = Instant::now();
-            let started_ms = clock::now_ms();
-            let mut transaction = self.engine.begin(&clock::begin_context())?;
-            if let Some(dedupe) = dedupe
-                && let Some(recorded) = find_record(&mut transaction, dedupe)?
-            {
-                // The record may be on its way to disk still.
-                let begin = transaction.begin_ts();
-                return self.answer_at(begin, recorded, answer);
-            }
-            let mut attempt = self.attempt(call, &path, transaction, started_ms)?;
-            add_warnings(&attempt.transaction, &mut attempt.log_lines);
-            let usage = usage_stats(&attempt.transaction);
-            let logged_result: FunctionResult = match &attempt.result {
-                Ok(returned) => Ok(returned.value.clone()),
-                Err(CallError::Function(error)) => Err(error.clone()),
-                Err(CallError::System(error)) => return Err(error.clone()),
-            };
-            let log = |runner: &Runner, log_lines: &[LogLine]| {
-                runner.log(
-                    &path,
-                    &Component::root(),
-                    UdfType::Mutation,
-                    &call.identity,
-                    Logged {
-                        result: &logged_result,
-                        log_lines,
-                        usage,
-                        started_ms,
-                        execution_time: started.elapsed(),
-                        user_time: Some(attempt.user_time),
-                        cached: false,
-                        request_id: call.request_id.clone(),
-                        caller: call.caller,
-                    },
-                );
-            };
-            let returned = match attempt.result {
-                Ok(returned) => returned,
-                Err(CallError::Function(error)) => {
-                    log(self, &attempt.log_lines);
-                    let begin = attempt.transaction.begin_ts();
-                    let outcome = MutationOutcome {
-                        result: Err(error),
-                        log_lines: attempt.log_lines,
-                        ts: begin,
-                    };
-                    return self.answer_at(begin, outcome, answer);
-                }
-                Err(CallError::System(error)) => return Err(error),
-            };
-            let mut transaction = attempt.transaction;
-            if let Some(dedupe) = dedupe {
-                put_record(
-                    &mut transaction,
-                    dedupe,
-                    &returned.value,
-                    &attempt.log_lines,
-                )?;
-            }
-            let Some(sender) = answer.take() else {
-                return Err(CodedError::internal("a mutation was answered twice"));
-            };
-            let (slot, log_lines) = (
-                Arc::new(std::sync::Mutex::new(Some(sender))),
-                attempt.log_lines.clone(),
-            );
-            let on_commit = slot.clone();
-            let value = returned.value;
-            let done = Box::new(move |ts: Timestamp| {
-                let sender = on_commit
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .take();
-                if let Some(sender) = sender {
-                    let result = Ok(resolve_commit_ts(value, ts));
-                    // The caller may have gone away meanwhile.
-                    let _ = sender.send(Ok(MutationOutcome {
-                        result,
-                        log_lines,
-                        ts,
-                    }));
-                }
-            });
-            let now = clock::now();
-            let committed = match &lane {
-                Some(lane) => lane.commit(transaction, now, Some(source.clone()), done),
-                None => self
-                    .engine
-                    .commit(transaction, now, Some(source.clone()), done),
-            };
-            match committed {
-                Ok(_) => {
-                    drop(lane);
-                    log(self, &attempt.log_lines);
-                    return Ok(());
-                }
-                Err(error) => {
-                    *answer = slot
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner)
-                        .take();
-                    match error {
-                        CommitError::Conflict(conflict) => last_conflict = Some(*conflict),
-                        CommitError::Overloaded(error) => return Err(error),
-                        CommitError::Failed => {
-                            return Err(CodedError::internal("the store failed"));
-                        }
-                    }
-                }
-            }
-        }
-        Err(conflict_error(last_conflict.as_ref(), &source))
-    }
-
-    fn attempt(
+    pub(crate) fn attempt(
         &self,
         call: &FunctionCall,
         path: &UdfPath,
@@ -396,7 +231,9 @@ impl Runner {
             observed: Observed::default(),
             log_lines: Vec::new(),
             depth: 0,
+            started: Instant::now(),
             user_time: Duration::ZERO,
+            sizes: Sizes::default(),
         };
         let result = execution.call(&Request {
             component: &component,
@@ -407,6 +244,7 @@ impl Runner {
             allows_commit_ts: false,
             journal: None,
         });
+        execution.add_warnings();
         let Execution {
             log_lines,
             user_time,
@@ -420,26 +258,7 @@ impl Runner {
         })
     }
 
-    /// Sends an outcome once everything up to `ts` is durable.
-    fn answer_at(
-        &self,
-        ts: Timestamp,
-        outcome: MutationOutcome,
-        answer: &mut Option<oneshot::Sender<MutationAnswer>>,
-    ) -> Result<(), CodedError> {
-        if let Some(answer) = answer.take() {
-            self.engine.when_published(
-                ts,
-                Box::new(move |_| {
-                    // The caller may have gone away meanwhile.
-                    let _ = answer.send(Ok(outcome));
-                }),
-            );
-        }
-        Ok(())
-    }
-
-    fn log(
+    pub(crate) fn log(
         &self,
         path: &UdfPath,
         component: &Component,
@@ -477,16 +296,16 @@ impl Runner {
     }
 }
 
-struct Logged<'a> {
-    result: &'a FunctionResult,
-    log_lines: &'a [LogLine],
-    usage: UsageStats,
-    started_ms: f64,
-    execution_time: Duration,
-    user_time: Option<Duration>,
-    cached: bool,
-    request_id: String,
-    caller: crate::call::Caller,
+pub(crate) struct Logged<'a> {
+    pub(crate) result: &'a FunctionResult,
+    pub(crate) log_lines: &'a [LogLine],
+    pub(crate) usage: UsageStats,
+    pub(crate) started_ms: f64,
+    pub(crate) execution_time: Duration,
+    pub(crate) user_time: Option<Duration>,
+    pub(crate) cached: bool,
+    pub(crate) request_id: String,
+    pub(crate) caller: crate::call::Caller,
 }
 
 /// The runner as the live queries use it.
@@ -565,7 +384,7 @@ fn random_uuid() -> Uuid {
     uuid::Builder::from_random_bytes(bytes).into_uuid()
 }
 
-fn usage_stats(transaction: &Transaction) -> UsageStats {
+pub(crate) fn usage_stats(transaction: &Transaction) -> UsageStats {
     let usage = transaction.usage();
     UsageStats {
         read_bytes: usage.bytes_read as u64,
@@ -575,18 +394,7 @@ fn usage_stats(transaction: &Transaction) -> UsageStats {
     }
 }
 
-fn add_warnings(transaction: &Transaction, log_lines: &mut Vec<LogLine>) {
-    for (code, text) in transaction.usage().warnings() {
-        log_lines.push(LogLine::system(
-            "WARN",
-            &format!("warning:{code}"),
-            text,
-            clock::now_ms() as i64,
-        ));
-    }
-}
-
-fn resolve_commit_ts(value: PackedValue, ts: Timestamp) -> PackedValue {
+pub(crate) fn resolve_commit_ts(value: PackedValue, ts: Timestamp) -> PackedValue {
     if !value.as_ref().has_commit_ts() {
         return value;
     }
@@ -604,7 +412,7 @@ fn record_id(request: SessionRequest) -> hull_value::InternalId {
 }
 
 /// Looks for the outcome of an earlier run of the same request, recording the dependency.
-fn find_record(
+pub(crate) fn find_record(
     transaction: &mut Transaction,
     request: SessionRequest,
 ) -> Result<Option<MutationOutcome>, CodedError> {
@@ -633,7 +441,7 @@ fn find_record(
 }
 
 /// Writes the record that makes the request apply once, in the mutation's own commit.
-fn put_record(
+pub(crate) fn put_record(
     transaction: &mut Transaction,
     request: SessionRequest,
     result: &PackedValue,
@@ -676,33 +484,4 @@ fn stored_line(line: ValueRef<'_>) -> Option<LogLine> {
         udf_path: None,
         system_code: None,
     })
-}
-
-fn conflict_error(conflict: Option<&Conflict>, source: &str) -> CodedError {
-    let table = conflict.and_then(|conflict| conflict.table.clone());
-    let by = conflict.and_then(|conflict| {
-        let id = conflict.document_id.as_ref()?;
-        Some(match &conflict.source {
-            Some(writer) if **writer == *source => {
-                format!("Another call to this mutation changed the document with ID \"{id}\". ")
-            }
-            Some(writer) => {
-                format!("A call to \"{writer}\" changed the document with ID \"{id}\". ")
-            }
-            None => return None,
-        })
-    });
-    let table = table.map_or_else(
-        || "some table".to_owned(),
-        |table| format!("the \"{table}\" table"),
-    );
-    CodedError {
-        class: ErrorClass::Occ,
-        code: "OptimisticConcurrencyControlFailure".into(),
-        message: format!(
-            "Documents read from or written to {table} changed while this mutation was being run and on every subsequent retry. {}See https://docs.convex.dev/error#1",
-            by.unwrap_or_default()
-        ),
-        data: None,
-    }
 }

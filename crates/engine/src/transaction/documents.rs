@@ -10,13 +10,9 @@ use hull_value::{
 use super::{Transaction, is_usable};
 use crate::document;
 use crate::key_space::KeySpace;
+use crate::limits::{DOCUMENT_NESTING_MAX, DOCUMENT_SIZE_MAX};
 use crate::metadata::{Metadata, Namespace, NamespaceNames, TableInfo};
 use crate::system;
-
-/// Largest user document, in bytes of data model spec 1.6.
-const DOCUMENT_SIZE_MAX: usize = 1 << 20;
-/// Deepest user document.
-const DOCUMENT_NESTING_MAX: usize = 16;
 
 /// Which of `db` and `db.system` a read came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +44,7 @@ impl Transaction {
         check_expected_table(&table, expected_table, method)?;
         check_reader(&table, through)?;
         let found = self.read(table.tablet, id.internal)?;
-        self.charge_intervals()?;
+        self.charge_point(table.tablet, id.internal)?;
         if let Some(found) = &found
             && !table.name.starts_with('_')
         {
@@ -187,6 +183,7 @@ impl Transaction {
             return Ok(0);
         };
         self.record(KeySpace::Tablet(table.tablet), Interval::all());
+        self.charge_interval(KeySpace::Tablet(table.tablet), Interval::all())?;
         let mut rest = Interval::all();
         let mut count = 0;
         loop {
@@ -265,14 +262,13 @@ impl Transaction {
             // Nothing is written, charged or invalidated (data model spec 0.5).
             return Ok(packed);
         }
-        let size = check_document(packed.as_ref())?;
+        let (size, nesting) = check_document(packed.as_ref())?;
         self.enforce_schema(table, &packed)?;
         self.record_indexes_of(table.tablet);
         if is_new {
-            self.record(
-                KeySpace::Tablet(table.tablet),
-                Interval::point(id.internal.0.to_vec()),
-            );
+            if !self.is_stale {
+                self.reads.add_point(table.tablet, id.internal);
+            }
             self.write_over(
                 table.tablet,
                 id.internal,
@@ -289,7 +285,7 @@ impl Transaction {
             )?;
         }
         self.usage_mut().charge_write(size)?;
-        self.charge_intervals()?;
+        self.usage_mut().note_written(id, size, nesting);
         Ok(packed)
     }
 
@@ -472,8 +468,8 @@ fn set_system_fields(body: &mut Object, id: Value, creation_time: Value) -> Resu
     Ok(())
 }
 
-/// Checks the limits on documents and returns the document's size.
-fn check_document(document: ValueRef<'_>) -> Result<usize, CodedError> {
+/// Checks the limits on documents; returns the document's size and nesting.
+fn check_document(document: ValueRef<'_>) -> Result<(usize, usize), CodedError> {
     let invalid = |reason: String| {
         CodedError::bad_request(
             "InvalidDocumentError",
@@ -520,5 +516,5 @@ fn check_document(document: ValueRef<'_>) -> Result<usize, CodedError> {
             ),
         ));
     }
-    Ok(size)
+    Ok((size, nesting))
 }

@@ -123,8 +123,8 @@ impl QuerySource for ComponentReads<'_> {
         } else {
             KeySpace::Index(index.index)
         };
-        self.transaction.record(space, interval);
-        self.transaction.charge_intervals()
+        self.transaction.record(space, interval.clone());
+        self.transaction.charge_interval(space, interval)
     }
 
     fn record_document(

@@ -250,9 +250,4 @@ impl Transaction {
             Interval::point(system::schema_key(namespace)),
         );
     }
-
-    pub(crate) fn charge_intervals(&mut self) -> Result<(), CodedError> {
-        let count = self.reads().len();
-        self.usage_mut().charge_intervals(count)
-    }
 }

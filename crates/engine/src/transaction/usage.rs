@@ -1,4 +1,4 @@
-use hull_value::CodedError;
+use hull_value::{CodedError, DocumentId};
 
 use crate::limits;
 
@@ -12,6 +12,9 @@ pub struct Usage {
     pub intervals_read: usize,
     pub documents_written: usize,
     pub bytes_written: usize,
+    /// The largest document written, and the deepest one.
+    largest: Option<(usize, DocumentId)>,
+    deepest: Option<(usize, DocumentId)>,
     pub ceilings: Ceilings,
 }
 
@@ -116,10 +119,28 @@ impl Usage {
         Ok(())
     }
 
+    /// Remembers a document that was written, for [`warnings`](Self::warnings).
+    pub(super) fn note_written(&mut self, id: &DocumentId, size_bytes: usize, nesting: usize) {
+        for (most, amount) in [
+            (&mut self.largest, size_bytes),
+            (&mut self.deepest, nesting),
+        ] {
+            if most.is_none_or(|(so_far, _)| so_far < amount) {
+                *most = Some((amount, *id));
+            }
+        }
+    }
+
     /// The log lines that warn of limits nearly reached: code suffix and text (function runtime spec 4).
     pub fn warnings(&self) -> Vec<(&'static str, String)> {
         const HELP: &str = "Consider using smaller limits in your queries, paginating your queries, or using indexed queries with a selective index range expressions.";
         let ceilings = &self.ceilings;
+        let document = |what: &str, of: Option<(usize, DocumentId)>| {
+            let (amount, id) = of.map_or((0, String::new()), |(n, id)| (n, id.to_string()));
+            (format!("{what} document written with ID \"{id}\""), amount)
+        };
+        let (large, largest) = document("Large", self.largest);
+        let (deep, deepest) = document("Deeply nested", self.deepest);
         let lines = [
             (
                 "TooManyDocumentsRead",
@@ -159,6 +180,22 @@ impl Usage {
                 self.bytes_written,
                 ceilings.bytes_written,
                 " bytes",
+                "",
+            ),
+            (
+                "TooLargeDocument",
+                &large,
+                largest,
+                limits::DOCUMENT_SIZE_MAX,
+                " bytes",
+                "",
+            ),
+            (
+                "TooNestedDocument",
+                &deep,
+                deepest,
+                limits::DOCUMENT_NESTING_MAX,
+                "",
                 "",
             ),
         ];

@@ -211,3 +211,49 @@ fn an_insert_conflicts_with_a_new_index_and_with_the_end_of_its_table() {
         t.delete_table(&table).unwrap();
     }));
 }
+
+#[test]
+fn a_commit_beside_the_lane_is_refused_only_where_the_holder_has_read() {
+    let pair = Pair::new();
+    let engine = &pair.db.engine;
+    let mut next = 100;
+    let mut change = |id: &str| {
+        next += 1;
+        let mut transaction = pair.db.begin();
+        patch(&mut transaction, id, "b", Some(int(next))).unwrap();
+        engine.try_commit(transaction, NOW, None, Box::new(|_| {}))
+    };
+    let mut reader = pair.db.begin();
+    get(&mut reader, &pair.one);
+    let lane = engine.lane();
+    lane.protect(reader.reads());
+    let Err(CommitError::Protected(conflict)) = change(&pair.one) else {
+        panic!("what the holder has read was changed");
+    };
+    // The lane can protect what the refused one has read.
+    assert!(!conflict.reads.is_empty());
+    change(&pair.five).unwrap();
+    lane.set_exclusive(true);
+    assert!(matches!(change(&pair.five), Err(CommitError::Protected(_))));
+    lane.set_exclusive(false);
+    drop(lane);
+    change(&pair.one).unwrap();
+}
+
+#[test]
+fn a_conflict_in_an_index_names_the_document() {
+    let pair = Pair::new();
+    let mut transaction = pair.db.begin();
+    assert_eq!(Scan::equal(5).run(&mut transaction).len(), 1);
+    transaction
+        .insert_document(ROOT, "log", object([]))
+        .unwrap();
+    pair.db
+        .run(|t| drop(patch(t, &pair.one, "a", Some(int(5)))));
+    let Err(CommitError::Conflict(conflict)) = pair.db.engine.commit_and_wait(transaction, NOW)
+    else {
+        panic!("a phantom was missed");
+    };
+    assert_eq!(conflict.table.as_deref(), Some("items"));
+    assert_eq!(conflict.document_id.as_deref(), Some(pair.one.as_str()));
+}

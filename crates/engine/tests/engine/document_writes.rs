@@ -209,3 +209,60 @@ fn a_write_past_a_limit_is_not_staged() {
     let seen = ids.each_ref().map(|id| a(&mut after, id));
     assert_eq!(seen, [Some(int(9)), Some(int(2)), Some(int(3))]);
 }
+
+#[test]
+fn only_what_a_function_asks_for_counts_as_reads() {
+    let db = Db::with_items();
+    let t = &mut db.begin();
+    assert_eq!(t.usage().intervals_read, 0);
+    let ids: Vec<_> = (0..5_000).map(|n| insert(t, n, 0)).collect();
+    assert_eq!(t.usage().intervals_read, 0, "inserts read nothing");
+    // One document asked for again is one read.
+    for _ in 0..3 {
+        get(t, &ids[0]);
+    }
+    assert_eq!(t.usage().intervals_read, 1);
+    // A stale read counts although it is no dependency.
+    t.set_stale(true);
+    let recorded = t.reads().len();
+    get(t, &ids[1]);
+    assert_eq!(t.reads().len(), recorded);
+    t.set_stale(false);
+    assert_eq!(t.usage().intervals_read, 2);
+    // The bound, and one past it.
+    for id in &ids[2..4_096] {
+        get(t, id);
+    }
+    assert_eq!(t.usage().intervals_read, 4_096);
+    let error = t
+        .get_document(ROOT, &ids[4_096], None, DatabaseReader::User)
+        .unwrap_err();
+    assert_eq!(error.code, "TooManyReads");
+}
+
+#[test]
+fn the_largest_and_the_deepest_document_are_warned_of() {
+    let db = Db::with_items();
+    let t = &mut db.begin();
+    let mut write = |body| {
+        t.insert_document(ROOT, "notes", object([("body", body)]))
+            .unwrap()
+            .to_string()
+    };
+    let nested = |levels| (0..levels).fold(int(1), |value, _| Value::Array(vec![value]));
+    write(text("small"));
+    // 80 % is no reason yet: body and object are 12 levels and 1 level.
+    write(nested(11));
+    let deep = write(nested(13));
+    let large = write(text(&"x".repeat(900_000)));
+    let warnings = t.usage().warnings();
+    let codes: Vec<_> = warnings.iter().map(|(code, _)| *code).collect();
+    assert_eq!(codes, ["TooLargeDocument", "TooNestedDocument"]);
+    let start = format!("Large document written with ID \"{large}\" (actual: 900");
+    assert!(warnings[0].1.starts_with(&start), "{}", warnings[0].1);
+    assert!(warnings[0].1.ends_with(" bytes, limit: 1048576 bytes)."));
+    assert_eq!(
+        warnings[1].1,
+        format!("Deeply nested document written with ID \"{deep}\" (actual: 14, limit: 16).")
+    );
+}

@@ -1,20 +1,21 @@
 //! The walks of the background work: entering stored documents into an index,
 //! checking them against a schema, purging what was deleted; a page at a time.
 
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashSet;
-use hull_store::{IndexWrite, Order, TabletId, Writer};
+use hull_store::{IndexWrite, Order, StoreError, TabletId, Writer};
 use hull_value::{CodedError, DocumentId, Timestamp, keys::Interval};
 
-use crate::committer::CommitError;
+use crate::committer::{CommitError, UpkeepWork};
 use crate::engine::{BeginContext, Engine};
 use crate::metadata::{IndexInfo, IndexState, SchemaSlot, SchemaState, TableInfo};
 use crate::schema_change::is_implied;
 use crate::snapshot::ScannedRow;
 use crate::transaction::{ScanTarget, Transaction, index_key};
 use crate::upkeep::{Upkeep, Walk};
+use crate::writer::not_stored;
 
 /// Documents handled in one step, if they are small.
 const PAGE_DOCUMENTS: usize = 256;
@@ -115,12 +116,9 @@ impl Engine {
                     entries.retain(|entry| !changed.contains(entry.key.as_slice()));
                     window.covers(ts)
                 },
-                Box::new(move |writer: &mut dyn Writer| {
+                answering(sender, move |writer| {
                     let entries = queued.lock().unwrap_or_else(PoisonError::into_inner);
-                    let result = writer.write_index_entries(&entries);
-                    // Nobody waits any more only when the engine is closing.
-                    let _ = sender.send(());
-                    result
+                    writer.write_index_entries(&entries)
                 }),
             )
             .map_err(commit_error)?;
@@ -128,9 +126,7 @@ impl Engine {
             // The page is older than the window: read it again in the next step.
             return Ok(());
         }
-        receiver
-            .recv()
-            .map_err(|_| commit_error(CommitError::Failed))?;
+        answer(&receiver)?;
         if is_last {
             upkeep.lock().indexes.remove(&index.index);
             let index = index.clone();
@@ -268,25 +264,15 @@ impl Engine {
     }
 
     /// Runs work on the writer thread and waits for what it says.
-    fn in_writer<R: Send + 'static>(
+    pub(crate) fn in_writer<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut dyn Writer) -> Result<R, hull_store::StoreError> + Send + 'static,
+        work: impl FnOnce(&mut dyn Writer) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<R, CodedError> {
         let (sender, receiver) = sync_channel(1);
         self.committer()
-            .upkeep(
-                |_| true,
-                Box::new(move |writer: &mut dyn Writer| {
-                    let result = work(writer)?;
-                    // Nobody waits any more only when the engine is closing.
-                    let _ = sender.send(result);
-                    Ok(())
-                }),
-            )
+            .upkeep(|_| true, answering(sender, work))
             .map_err(commit_error)?;
-        receiver
-            .recv()
-            .map_err(|_| commit_error(CommitError::Failed))
+        answer(&receiver)
     }
 
     /// Runs a small transaction until it commits.
@@ -307,9 +293,35 @@ impl Engine {
     }
 }
 
+/// Makes work for the writer whose outcome goes to `sender`.
+fn answering<R: Send + 'static>(
+    sender: SyncSender<Result<R, StoreError>>,
+    work: impl FnOnce(&mut dyn Writer) -> Result<R, StoreError> + Send + 'static,
+) -> UpkeepWork {
+    Box::new(move |writer: &mut dyn Writer| {
+        let result = work(writer);
+        let fatal = result.as_ref().err().filter(|error| error.is_fatal());
+        let fatal = fatal.cloned().map_or(Ok(()), Err);
+        // Nobody waits any more only when the engine is closing.
+        let _ = sender.send(result);
+        fatal
+    })
+}
+
+/// Waits for the outcome of such work.
+fn answer<R>(receiver: &Receiver<Result<R, StoreError>>) -> Result<R, CodedError> {
+    match receiver.recv() {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(error)) => Err(not_stored(&error)),
+        Err(_) => Err(CodedError::internal(
+            "a commit before it could not be stored",
+        )),
+    }
+}
+
 fn commit_error(error: CommitError) -> CodedError {
     match error {
-        CommitError::Overloaded(error) => error,
+        CommitError::Overloaded(error) | CommitError::NotStored(error) => error,
         other => CodedError::internal(other.to_string()),
     }
 }

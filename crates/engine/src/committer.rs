@@ -1,23 +1,29 @@
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use hull_store::{CommitRecord, DocumentWrite, IndexWrite, LogRetention, StoreError, Writer};
+use hashbrown::HashMap;
+use hull_store::{
+    CommitRecord, DocumentWrite, IndexWrite, StoreError, TabletGrowth, TabletId, Writer,
+};
 use hull_value::{CodedError, DocumentId, ErrorClass, PackedValue, Timestamp};
 
 use crate::document;
 use crate::engine::Shared;
 use crate::key_space::KeySpace;
-use crate::limits::{self, HistoryLimits};
+use crate::limits;
 use crate::metadata::Metadata;
 use crate::read_set::ReadSet;
 use crate::system;
 use crate::transaction::{Finished, FinishedDocument, Transaction, index_key};
 use crate::window::{CommitChanges, DocumentChange, EntryChange};
+use crate::writer::write_loop;
 
-/// Called with the commit timestamp once it is durable and published.
-pub type CommitCallback = Box<dyn FnOnce(Timestamp) + Send>;
+/// Called with the commit timestamp once it is durable and published, or with
+/// the reason why it never will be.
+pub type CommitCallback = Box<dyn FnOnce(Result<Timestamp, CodedError>) + Send>;
 
 /// Puts commits in order: validation under one lock, durability in one thread.
 pub(crate) struct Committer {
@@ -30,21 +36,24 @@ pub(crate) struct Committer {
 
 /// Lock order: `inner` before the window's lock.
 #[derive(Default)]
-struct CommitState {
+pub(crate) struct CommitState {
     inner: Mutex<Inner>,
     /// Signalled when a commit becomes durable, and when the lane is left.
-    changed: Condvar,
+    pub(crate) changed: Condvar,
 }
 
 #[derive(Default)]
-struct Inner {
-    in_flight: usize,
+pub(crate) struct Inner {
+    /// Commits that are validated and not yet durable,
+    pub(crate) in_flight: usize,
+    /// and the memory they take.
+    pub(crate) in_flight_bytes: usize,
     /// The serial lane's holder, if there is one.
     protected: Option<Protected>,
     /// Commits waiting for the lane to be left; they go before its next holder.
     lane_waiters: usize,
-    waiting: BTreeMap<Timestamp, Vec<CommitCallback>>,
-    failed: bool,
+    pub(crate) waiting: BTreeMap<Timestamp, Vec<CommitCallback>>,
+    pub(crate) failed: bool,
 }
 
 /// What commits of others must leave alone while the lane is held.
@@ -67,8 +76,10 @@ pub(crate) enum AtLane {
     Refuse,
 }
 
-/// Background work for the writer thread.
-type UpkeepWork = Box<dyn FnOnce(&mut dyn Writer) -> Result<(), StoreError> + Send>;
+/// Background work for the writer thread. It tells whoever waits for it how it
+/// went; its result is an error only if the process has to stop. It is dropped
+/// without having run if a commit before it could not be stored.
+pub(crate) type UpkeepWork = Box<dyn FnOnce(&mut dyn Writer) -> Result<(), StoreError> + Send>;
 
 pub(crate) enum Message {
     Commit {
@@ -92,6 +103,9 @@ pub enum CommitError {
     Protected(Box<Conflict>),
     #[error("{}", .0.message)]
     Overloaded(CodedError),
+    /// Validated, but the store had to refuse it; it may be tried again.
+    #[error("{}", .0.message)]
+    NotStored(CodedError),
     #[error("the store failed; nothing can be committed any more")]
     Failed,
 }
@@ -119,18 +133,14 @@ pub struct Lane<'a> {
 }
 
 impl Committer {
-    pub(crate) fn start(
-        shared: Arc<Shared>,
-        writer: Box<dyn Writer>,
-        history: HistoryLimits,
-    ) -> Committer {
+    pub(crate) fn start(shared: Arc<Shared>, writer: Box<dyn Writer>) -> Committer {
         let (sender, receiver) = sync_channel(limits::COMMITS_IN_FLIGHT_MAX * 2);
         let state = Arc::new(CommitState::default());
         let thread = std::thread::Builder::new()
             .name("hull-writer".to_owned())
             .spawn({
                 let (shared, state) = (shared.clone(), state.clone());
-                move || write_loop(&shared, &state, writer, &receiver, history)
+                move || write_loop(&shared, &state, writer, &receiver)
             });
         let thread = thread.expect("invariant: a thread can be started while the database opens");
         Committer {
@@ -196,7 +206,7 @@ impl Committer {
                 ..conflict
             })));
         }
-        let ts = Timestamp((window.tip().0 + 1).max(now.0));
+        let ts = window.next_ts(now);
         let prepared = match prepared {
             Some(prepared) if !has_placeholder => prepared,
             _ => prepare(&finished, Some(ts)),
@@ -206,9 +216,12 @@ impl Committer {
             ts,
             documents: prepared.document_writes(),
             indexes: prepared.index_writes(),
+            growth: prepared.growth(),
         };
+        let size_bytes = prepared.size_bytes();
         let changes = Arc::new(CommitChanges {
             ts,
+            size_bytes,
             documents: prepared.documents,
             entries: prepared.entries,
             touched: prepared.touched,
@@ -231,6 +244,7 @@ impl Committer {
             return Err(CommitError::Failed);
         }
         inner.in_flight += 1;
+        inner.in_flight_bytes += size_bytes;
         Ok(ts)
     }
 
@@ -261,17 +275,19 @@ impl Committer {
 
     pub(crate) fn when_published(&self, ts: Timestamp, done: CommitCallback) {
         let mut inner = self.state.lock();
-        if self
-            .shared
-            .published
-            .load(std::sync::atomic::Ordering::Acquire)
-            >= ts.0
-        {
-            drop(inner);
-            done(ts);
-        } else if !inner.failed {
+        let published = self.shared.published.load(Ordering::Acquire);
+        let outcome = if self.shared.window().is_aborted(ts) {
+            Err(aborted())
+        } else if published >= ts.0 {
+            Ok(ts)
+        } else if inner.failed {
+            Err(store_failed())
+        } else {
             inner.waiting.entry(ts).or_default().push(done);
-        }
+            return;
+        };
+        drop(inner);
+        done(outcome);
     }
 
     pub(crate) fn lane(&self) -> Lane<'_> {
@@ -318,7 +334,7 @@ impl Committer {
             .state
             .changed
             .wait_timeout_while(inner, limits::COMMIT_QUEUE_WAIT, |inner| {
-                inner.in_flight >= limits::COMMITS_IN_FLIGHT_MAX && !inner.failed
+                inner.is_full() && !inner.failed
             })
             .unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
@@ -360,14 +376,37 @@ fn too_many_commits() -> CommitError {
     })
 }
 
+/// The error of whoever saw a commit that could not be stored.
+fn aborted() -> CodedError {
+    CodedError {
+        class: ErrorClass::Overloaded,
+        code: "CommitNotStored".into(),
+        message: "An earlier change that this one was based on could not be stored. Try again."
+            .to_owned(),
+        data: None,
+    }
+}
+
+/// The error of what will never be stored because the store has failed for good.
+pub(crate) fn store_failed() -> CodedError {
+    CodedError::internal("the store failed; nothing can be committed any more")
+}
+
 impl Drop for Committer {
     fn drop(&mut self) {
         self.close();
     }
 }
 
+impl Inner {
+    fn is_full(&self) -> bool {
+        self.in_flight >= limits::COMMITS_IN_FLIGHT_MAX
+            || self.in_flight_bytes >= limits::IN_FLIGHT_BYTES_MAX
+    }
+}
+
 impl CommitState {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -446,6 +485,38 @@ impl Prepared {
                 value: change.new.as_ref().map(|value| value.as_bytes().clone()),
             })
             .collect()
+    }
+
+    /// By how much each tablet grows.
+    fn growth(&self) -> Vec<TabletGrowth> {
+        let mut tablets: HashMap<TabletId, TabletGrowth> = HashMap::new();
+        for change in &self.documents {
+            let len = |value: Option<&PackedValue>| {
+                let len = value.map_or(0, |value| value.as_bytes().len());
+                i64::try_from(len).unwrap_or(i64::MAX)
+            };
+            let growth = tablets.entry(change.tablet).or_insert(TabletGrowth {
+                tablet: change.tablet,
+                documents: 0,
+                bytes: 0,
+            });
+            growth.documents += change.growth();
+            growth.bytes +=
+                len(change.new.as_ref()) - len(change.old.as_ref().map(|(_, value)| value));
+        }
+        let mut growth: Vec<_> = tablets.into_values().collect();
+        growth.retain(|growth| (growth.documents, growth.bytes) != (0, 0));
+        growth
+    }
+
+    /// The memory that the changes take.
+    fn size_bytes(&self) -> usize {
+        let len = |value: Option<&PackedValue>| value.map_or(0, |value| value.as_bytes().len());
+        let documents = self.documents.iter().map(|change| {
+            96 + len(change.old.as_ref().map(|(_, value)| value)) + len(change.new.as_ref())
+        });
+        let keys = self.touched.iter().map(|(_, key)| 40 + key.len());
+        128 + documents.sum::<usize>() + keys.sum::<usize>() + self.entries.len() * 64
     }
 
     fn index_writes(&self) -> Vec<IndexWrite> {
@@ -568,13 +639,14 @@ enum Collision {
         /// Position in `touched`.
         position: usize,
     },
-    /// The transaction began before the window, so nothing can be proven: a new attempt is cheap.
-    TooOld,
+    /// The transaction began before the window, or has seen what was not stored:
+    /// nothing can be proven, and a new attempt is cheap.
+    Unfounded,
 }
 
 fn find_conflict(window: &crate::window::Window, finished: &Finished) -> Option<Collision> {
-    if !window.covers(finished.begin) {
-        return Some(Collision::TooOld);
+    if !window.covers(finished.begin) || window.is_aborted(finished.begin) {
+        return Some(Collision::Unfounded);
     }
     for commit in window.between(finished.begin, window.tip()) {
         let hit = commit
@@ -621,152 +693,4 @@ fn describe_conflict(collision: &Collision, finished: &Finished) -> Conflict {
         source: changes.source.clone(),
         reads: ReadSet::default(),
     }
-}
-
-/// Commits whatever has queued up as one batch, then publishes it.
-fn write_loop(
-    shared: &Shared,
-    state: &CommitState,
-    mut writer: Box<dyn Writer>,
-    queue: &Receiver<Message>,
-    limits: HistoryLimits,
-) {
-    /// Commits in one durable batch; more only makes the first of them wait longer.
-    const BATCH_MAX: usize = 256;
-    let mut history = History {
-        limits,
-        commits_untrimmed: 0,
-    };
-    let mut next = queue.recv().ok();
-    while let Some(first) = next.take() {
-        let mut batch: Vec<CommitRecord> = Vec::new();
-        let mut published: Vec<(Arc<CommitChanges>, CommitCallback)> = Vec::new();
-        let mut upkeep = None;
-        let mut message = Some(first);
-        while let Some(taken) = message.take() {
-            match taken {
-                Message::Commit {
-                    record,
-                    changes,
-                    done,
-                } => {
-                    batch.push(record);
-                    published.push((changes, done));
-                    if batch.len() < BATCH_MAX {
-                        message = queue.try_recv().ok();
-                    }
-                }
-                Message::Upkeep(work) => upkeep = Some(work),
-            }
-        }
-        let result = writer.commit(&batch).and_then(|()| {
-            publish(shared, state, &mut published);
-            if let Some(work) = upkeep {
-                work(&mut *writer)?;
-            }
-            history.trim(&mut *writer, &batch)
-        });
-        match result {
-            Ok(()) => {}
-            Err(error) => {
-                let mut inner = state.lock();
-                inner.failed = true;
-                inner.waiting.clear();
-                drop(inner);
-                state.changed.notify_all();
-                shared.listener.storage_failed(&error);
-                return;
-            }
-        }
-        next = match queue.try_recv() {
-            Ok(message) => Some(message),
-            Err(_) => {
-                writer.checkpoint_if_needed();
-                queue.recv().ok()
-            }
-        };
-    }
-}
-
-/// Keeps the log within its limits, a step every now and then: each is a
-/// transaction of its own, which the next batch waits for.
-struct History {
-    limits: HistoryLimits,
-    commits_untrimmed: usize,
-}
-
-impl History {
-    /// Commits between two steps.
-    const INTERVAL_COMMITS: usize = 1_024;
-    /// Entries forgotten in one step; more than come in between two of them.
-    const STEP_ENTRIES: usize = 4_096;
-
-    fn trim(&mut self, writer: &mut dyn Writer, batch: &[CommitRecord]) -> Result<(), StoreError> {
-        self.commits_untrimmed += batch.len();
-        let Some(newest) = batch.last() else {
-            return Ok(());
-        };
-        if self.commits_untrimmed < Self::INTERVAL_COMMITS {
-            return Ok(());
-        }
-        self.commits_untrimmed = 0;
-        let keep = LogRetention {
-            before: Timestamp(newest.ts.0.saturating_sub(self.limits.age_nanos)),
-            bytes_max: writer.usage()?.data_bytes.max(self.limits.bytes_floor),
-        };
-        writer.trim_log(keep, Self::STEP_ENTRIES)?;
-        Ok(())
-    }
-}
-
-fn publish(
-    shared: &Shared,
-    state: &CommitState,
-    published: &mut Vec<(Arc<CommitChanges>, CommitCallback)>,
-) {
-    let Some(ts) = published.last().map(|(changes, _)| changes.ts) else {
-        return;
-    };
-    let mut hits = Vec::new();
-    {
-        let mut subscriptions = shared.subscriptions();
-        for (changes, _) in published.iter() {
-            hits.extend(
-                subscriptions
-                    .process(changes)
-                    .into_iter()
-                    .map(|id| (id, changes.ts)),
-            );
-        }
-    }
-    if !hits.is_empty() {
-        shared.listener.invalidated(&hits);
-    }
-    shared.window().trim(ts, ts);
-    let ready = {
-        let mut inner = state.lock();
-        shared
-            .published
-            .store(ts.0, std::sync::atomic::Ordering::Release);
-        inner.in_flight -= published.len();
-        let later = inner.waiting.split_off(&Timestamp(ts.0 + 1));
-        std::mem::replace(&mut inner.waiting, later)
-    };
-    state.changed.notify_all();
-    let is_metadata_changed = published
-        .iter()
-        .any(|(changes, _)| changes.changes_metadata());
-    if is_metadata_changed {
-        shared.listener.metadata_changed();
-    }
-    // Answers first: a mutation's response should leave before the transition that shows its writes.
-    for (changes, done) in published.drain(..) {
-        done(changes.ts);
-    }
-    for (waited_for, callbacks) in ready {
-        for done in callbacks {
-            done(waited_for);
-        }
-    }
-    shared.listener.published(ts);
 }

@@ -29,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) published: AtomicU64,
     pub(crate) numbers: Arc<AtomicU32>,
     pub(crate) listener: Arc<dyn InvalidationListener>,
+    pub(crate) history: HistoryLimits,
 }
 
 pub struct EngineConfig {
@@ -100,8 +101,9 @@ impl Engine {
             subscriptions: Mutex::new(Subscriptions::new(ts)),
             published: AtomicU64::new(ts.0),
             listener: config.listener,
+            history: config.history,
         });
-        let committer = Committer::start(shared.clone(), store.writer()?, config.history);
+        let committer = Committer::start(shared.clone(), store.writer()?);
         let engine = Engine { shared, committer };
         if is_fresh {
             engine.bootstrap(config.now, config.seed)?;
@@ -192,9 +194,10 @@ impl Engine {
     }
 
     /// Validates a transaction and hands it to the writer. `done` is called
-    /// (from the writer thread) with the commit timestamp once it is durable;
-    /// it is dropped uncalled if the store fails. A transaction without writes
-    /// commits at its begin timestamp.
+    /// (from the writer thread) with the commit timestamp once it is durable,
+    /// or with an error if the store has refused it; it is dropped uncalled if
+    /// the outcome is unknown, and when this fails. A transaction without
+    /// writes commits at its begin timestamp.
     pub fn commit(
         &self,
         transaction: Transaction,
@@ -230,12 +233,15 @@ impl Engine {
             transaction,
             now,
             None,
-            Box::new(move |ts| {
+            Box::new(move |outcome| {
                 // The receiver is gone only if the waiting thread is.
-                let _ = sender.send(ts);
+                let _ = sender.send(outcome);
             }),
         )?;
-        receiver.recv().map_err(|_| CommitError::Failed)
+        match receiver.recv() {
+            Ok(outcome) => outcome.map_err(CommitError::NotStored),
+            Err(_) => Err(CommitError::Failed),
+        }
     }
 
     /// Calls `done` once everything up to `ts` is durable and visible.

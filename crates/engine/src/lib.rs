@@ -37,6 +37,7 @@ pub mod system;
 mod transaction;
 mod upkeep;
 mod window;
+mod writer;
 
 pub use committer::{CommitCallback, CommitError, Conflict, Lane};
 pub use engine::{BeginContext, Engine, EngineConfig, EngineError, InvalidationListener};

@@ -21,6 +21,8 @@ pub const DOCUMENT_NESTING_MAX: usize = 16;
 pub const TABLES_MAX: usize = 10_000;
 /// Commits that may be validated and not yet durable.
 pub const COMMITS_IN_FLIGHT_MAX: usize = 512;
+/// Memory that those may take. One that is larger goes alone.
+pub const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 /// How long a commit waits for a place in that queue.
 pub const COMMIT_QUEUE_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
 /// How long a commit that is not a function's waits for the serial lane.
@@ -29,6 +31,9 @@ pub const LANE_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 pub const LANE_YIELD: std::time::Duration = std::time::Duration::from_millis(10);
 /// How far back a snapshot may be asked for.
 pub const WINDOW_AGE_NANOS: u64 = 10_000_000_000;
+/// How long it is remembered that a commit was not stored: longer than any
+/// transaction lasts that may have seen it.
+pub const ABORTED_AGE_NANOS: u64 = 120_000_000_000;
 /// Memory the window of recent commits may hold before its oldest are dropped early.
 pub const WINDOW_BYTES_MAX: usize = 48 << 20;
 

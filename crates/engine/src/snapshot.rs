@@ -155,6 +155,13 @@ impl Snapshot {
         }
     }
 
+    /// How many documents a tablet has. Costs O(1).
+    pub(crate) fn count(&mut self, tablet: TabletId) -> Result<u64, StoreError> {
+        let stored = self.reader.get().tablet_usage(tablet)?;
+        let growth = self.overlay.growth.get(&tablet).copied().unwrap_or(0);
+        Ok(stored.grown_by(growth, 0).documents)
+    }
+
     /// Returns up to `limit` rows of `index` in `interval` with `own` (the
     /// transaction's writes) laid over. Costs O(rows returned + changes passed).
     pub(crate) fn scan_index(

@@ -211,6 +211,19 @@ impl Transaction {
         Ok(found.map(|(_, value)| value))
     }
 
+    /// How many documents a tablet has, own writes included. Costs O(own writes).
+    fn count(&mut self, tablet: TabletId) -> Result<u64, CodedError> {
+        let committed = self.snapshot.count(tablet).map_err(storage_error)?;
+        if self.is_stale {
+            return Ok(committed);
+        }
+        let ids = (tablet, InternalId([0; 16]))..=(tablet, InternalId([0xff; 16]));
+        let growth = self.writes.documents.range(ids).map(|(_, pending)| {
+            i64::from(pending.new.is_some()) - i64::from(pending.old.is_some())
+        });
+        Ok(committed.saturating_add_signed(growth.sum()))
+    }
+
     /// Reads a row of a system table.
     pub fn system_row(
         &mut self,

@@ -8,12 +8,13 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::{HashMap, HashSet};
-use hull_store::{IndexId, TabletId};
+use hull_store::{IndexId, TabletId, TrimStep};
 use hull_value::{CodedError, InternalId, Timestamp};
 
 use crate::engine::{BeginContext, Engine};
 use crate::metadata::{IndexState, Metadata, Namespace, SchemaState, TableState};
 use crate::system;
+use crate::writer::trim_step;
 
 /// How long a failed or overwritten schema can still be asked for (data model spec 5.5).
 const DEAD_SCHEMA_NANOS: u64 = 3_600_000_000_000;
@@ -21,6 +22,13 @@ const DEAD_SCHEMA_NANOS: u64 = 3_600_000_000_000;
 const SESSION_RECORD_NANOS: u64 = 14 * 24 * 3_600_000_000_000;
 /// Time between two looks for old session records.
 const SWEEP_INTERVAL_NANOS: u64 = 3_600_000_000_000;
+/// Time between two looks for old history without commits: those look, too.
+const TRIM_INTERVAL_NANOS: u64 = 600_000_000_000;
+/// How much history is forgotten in one step.
+const TRIM_STEP: TrimStep = TrimStep {
+    entries_max: 4_096,
+    bytes_max: 8 << 20,
+};
 /// How long what failed waits while there is other work.
 const RETRY_NANOS: u64 = 5_000_000_000;
 
@@ -37,6 +45,7 @@ pub(crate) struct Progress {
     pub(crate) schemas: HashMap<InternalId, SchemaWalk>,
     turns: Turns,
     sweep: Sweep,
+    trim: Timer,
 }
 
 #[derive(Clone, Default)]
@@ -55,8 +64,7 @@ pub(crate) struct SchemaWalk {
 /// The walk over the session records.
 #[derive(Default)]
 struct Sweep {
-    /// When it begins, or began.
-    due: Option<Timestamp>,
+    timer: Timer,
     after: Option<Vec<u8>>,
 }
 
@@ -84,6 +92,13 @@ enum Work {
     PurgeTable(TabletId),
     ForgetSchema(InternalId),
     SweepSessions,
+    TrimHistory,
+}
+
+/// Says when something that is done every now and then is due.
+#[derive(Default)]
+struct Timer {
+    due: Option<Timestamp>,
 }
 
 /// Whose turn it is.
@@ -127,11 +142,15 @@ impl Engine {
         let chosen = {
             let mut progress = upkeep.lock();
             progress.forget_ended(&metadata);
-            if progress.sweep.is_due(context.now) {
-                items.push(Item {
-                    urgency: Urgency::Cleanup,
-                    work: Work::SweepSessions,
-                });
+            let Progress { sweep, trim, .. } = &mut *progress;
+            for (timer, interval, work) in [
+                (&mut sweep.timer, SWEEP_INTERVAL_NANOS, Work::SweepSessions),
+                (trim, TRIM_INTERVAL_NANOS, Work::TrimHistory),
+            ] {
+                if timer.is_due(context.now, interval) {
+                    let urgency = Urgency::Cleanup;
+                    items.push(Item { urgency, work });
+                }
             }
             progress.turns.choose(items, context.now)
         };
@@ -231,6 +250,13 @@ impl Engine {
                 }
             }),
             Work::SweepSessions => self.sweep_sessions(upkeep, context),
+            Work::TrimHistory => {
+                let (limits, now) = (self.shared().history, context.now);
+                if self.in_writer(move |writer| trim_step(writer, limits, now, TRIM_STEP))? {
+                    upkeep.lock().trim = Timer::default();
+                }
+                Ok(())
+            }
         }
     }
 
@@ -279,10 +305,10 @@ impl Progress {
     }
 }
 
-impl Sweep {
-    /// The first one begins some time after the start: nobody waits for it.
-    fn is_due(&mut self, now: Timestamp) -> bool {
-        let later = Timestamp(now.0.saturating_add(SWEEP_INTERVAL_NANOS));
+impl Timer {
+    /// The first time is some time after the start: nobody waits for it.
+    fn is_due(&mut self, now: Timestamp, interval_nanos: u64) -> bool {
+        let later = Timestamp(now.0.saturating_add(interval_nanos));
         *self.due.get_or_insert(later) <= now
     }
 }

@@ -14,6 +14,8 @@ use crate::system;
 #[derive(Debug)]
 pub(crate) struct CommitChanges {
     pub(crate) ts: Timestamp,
+    /// Memory that all this takes.
+    pub(crate) size_bytes: usize,
     pub(crate) documents: Vec<DocumentChange>,
     /// Index entries that appeared or vanished.
     pub(crate) entries: Vec<EntryChange>,
@@ -30,6 +32,13 @@ pub(crate) struct DocumentChange {
     pub(crate) id: InternalId,
     pub(crate) old: Option<(Timestamp, PackedValue)>,
     pub(crate) new: Option<PackedValue>,
+}
+
+impl DocumentChange {
+    /// By how many documents the tablet grows.
+    pub(crate) fn growth(&self) -> i64 {
+        i64::from(self.new.is_some()) - i64::from(self.old.is_some())
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -50,20 +59,6 @@ impl CommitChanges {
             )
         })
     }
-
-    fn size_bytes(&self) -> usize {
-        let documents: usize = self
-            .documents
-            .iter()
-            .map(|change| {
-                let len =
-                    |value: Option<&PackedValue>| value.map_or(0, |value| value.as_bytes().len());
-                96 + len(change.old.as_ref().map(|(_, value)| value)) + len(change.new.as_ref())
-            })
-            .sum();
-        let keys: usize = self.touched.iter().map(|(_, key)| 40 + key.len()).sum();
-        128 + documents + keys + self.entries.len() * 64
-    }
 }
 
 /// The commits of the last seconds, in memory: what turns a store snapshot of
@@ -74,6 +69,11 @@ pub(crate) struct Window {
     size_bytes: usize,
     /// Everything after this timestamp is in `commits`.
     complete_after: Timestamp,
+    /// The newest timestamp that a commit was given: none is given twice.
+    last_given: Timestamp,
+    /// What commits that were not stored had been given, in spans open at their
+    /// beginning, oldest first.
+    aborted: VecDeque<(Timestamp, Timestamp)>,
     /// Metadata by the timestamp from which on it holds, oldest first; never empty.
     metadata: VecDeque<(Timestamp, Arc<Metadata>)>,
 }
@@ -84,6 +84,8 @@ impl Window {
             commits: VecDeque::new(),
             size_bytes: 0,
             complete_after: ts,
+            last_given: ts,
+            aborted: VecDeque::new(),
             metadata: VecDeque::from([(ts, metadata)]),
         }
     }
@@ -93,7 +95,8 @@ impl Window {
             self.tip() < commit.ts,
             "invariant: commits come in order of their timestamps"
         );
-        self.size_bytes += commit.size_bytes();
+        self.size_bytes += commit.size_bytes;
+        self.last_given = commit.ts;
         if let Some(metadata) = metadata {
             self.metadata.push_back((commit.ts, metadata));
         }
@@ -105,6 +108,33 @@ impl Window {
         self.commits
             .back()
             .map_or(self.complete_after, |commit| commit.ts)
+    }
+
+    /// Returns the timestamp for a commit at `now`.
+    pub(crate) fn next_ts(&self, now: Timestamp) -> Timestamp {
+        Timestamp((self.last_given.0 + 1).max(now.0))
+    }
+
+    /// Takes back every commit after `ts`: the store has refused them. What has
+    /// seen one of them is neither right nor can it be committed.
+    pub(crate) fn abort_after(&mut self, ts: Timestamp) {
+        while let Some(commit) = self.commits.pop_back_if(|commit| commit.ts > ts) {
+            self.size_bytes -= commit.size_bytes;
+        }
+        while self.metadata.len() > 1 && self.metadata.back().is_some_and(|(from, _)| *from > ts) {
+            self.metadata.pop_back();
+        }
+        match self.aborted.back_mut() {
+            Some((from, until)) if *from == ts => *until = self.last_given,
+            _ if self.last_given > ts => self.aborted.push_back((ts, self.last_given)),
+            _ => {}
+        }
+    }
+
+    /// Whether what is as of `ts` has seen a commit that was taken back.
+    pub(crate) fn is_aborted(&self, ts: Timestamp) -> bool {
+        let next = self.aborted.partition_point(|(_, until)| *until < ts);
+        self.aborted.get(next).is_some_and(|(from, _)| *from < ts)
     }
 
     /// Whether every commit after `ts` is still here.
@@ -167,8 +197,15 @@ impl Window {
             && (first.ts < oldest_wanted || self.size_bytes > limits::WINDOW_BYTES_MAX)
         {
             self.complete_after = first.ts;
-            self.size_bytes -= first.size_bytes();
+            self.size_bytes -= first.size_bytes;
             self.commits.pop_front();
+        }
+        while self
+            .aborted
+            .front()
+            .is_some_and(|(_, until)| until.0.saturating_add(limits::ABORTED_AGE_NANOS) < now.0)
+        {
+            self.aborted.pop_front();
         }
         while self.metadata.len() > 1 && self.metadata[1].0 <= self.complete_after {
             self.metadata.pop_front();
@@ -188,6 +225,8 @@ impl Window {
 pub(crate) struct Overlay {
     pub(crate) documents: HashMap<(TabletId, InternalId), Option<(Timestamp, PackedValue)>>,
     pub(crate) entries: HashMap<IndexId, BTreeMap<Arc<[u8]>, Option<InternalId>>>,
+    /// By how many documents each tablet grows.
+    pub(crate) growth: HashMap<TabletId, i64>,
 }
 
 impl Overlay {
@@ -203,6 +242,7 @@ impl Overlay {
             for commit in commits {
                 for change in &commit.documents {
                     let new = change.new.clone().map(|value| (commit.ts, value));
+                    overlay.grow(change.tablet, change.growth());
                     overlay.documents.insert((change.tablet, change.id), new);
                 }
                 for entry in &commit.entries {
@@ -216,6 +256,7 @@ impl Overlay {
         } else {
             for commit in commits.iter().rev() {
                 for change in &commit.documents {
+                    overlay.grow(change.tablet, -change.growth());
                     overlay
                         .documents
                         .insert((change.tablet, change.id), change.old.clone());
@@ -230,5 +271,11 @@ impl Overlay {
             }
         }
         overlay
+    }
+
+    fn grow(&mut self, tablet: TabletId, documents: i64) {
+        if documents != 0 {
+            *self.growth.entry(tablet).or_default() += documents;
+        }
     }
 }

@@ -454,14 +454,14 @@ impl Deployment {
                     let Some(taken) = sender.take() else { break };
                     let slot = Arc::new(Mutex::new(Some(taken)));
                     let on_commit = slot.clone();
-                    let done = Box::new(move |_| {
+                    let done = Box::new(move |outcome| {
                         if let Some(sender) = on_commit
                             .lock()
                             .unwrap_or_else(PoisonError::into_inner)
                             .take()
                         {
                             // The caller may have gone away meanwhile.
-                            let _ = sender.send(());
+                            let _ = sender.send(outcome);
                         }
                     });
                     match runner.engine.commit(transaction, clock::now(), None, done) {
@@ -469,7 +469,9 @@ impl Deployment {
                         Err(CommitError::Conflict(_) | CommitError::Protected(_)) => {
                             sender = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                         }
-                        Err(CommitError::Overloaded(error)) => return Err(error),
+                        Err(CommitError::Overloaded(error) | CommitError::NotStored(error)) => {
+                            return Err(error);
+                        }
                         Err(CommitError::Failed) => {
                             return Err(CodedError::internal("the store failed"));
                         }
@@ -481,7 +483,7 @@ impl Deployment {
         let result = started?;
         receiver
             .await
-            .map_err(|_| CodedError::internal("the store failed"))?;
+            .map_err(|_| CodedError::internal("the store failed"))??;
         Ok(result)
     }
 }

@@ -237,10 +237,10 @@ impl Runner {
         let slot = Arc::new(Mutex::new(Some(sender)));
         let (on_commit, log_lines, value) =
             (slot.clone(), attempt.log_lines.clone(), returned.value);
-        let done = Box::new(move |ts: Timestamp| {
+        let done = Box::new(move |outcome: Result<Timestamp, CodedError>| {
             if let Some(sender) = lock(&on_commit).take() {
                 // The caller may have gone away meanwhile.
-                let _ = sender.send(Ok(MutationOutcome {
+                let _ = sender.send(outcome.map(|ts| MutationOutcome {
                     result: Ok(resolve_commit_ts(value, ts)),
                     log_lines,
                     ts,
@@ -269,7 +269,7 @@ impl Runner {
                 mutation.conflict = Some(conflict);
                 Ok(Step::ToLane)
             }
-            CommitError::Overloaded(error) => Err(error),
+            CommitError::Overloaded(error) | CommitError::NotStored(error) => Err(error),
             CommitError::Failed => Err(CodedError::internal("the store failed")),
         }
     }
@@ -279,9 +279,9 @@ impl Runner {
         if let Some(answer) = mutation.answer.take() {
             self.engine.when_published(
                 ts,
-                Box::new(move |_| {
+                Box::new(move |published| {
                     // The caller may have gone away meanwhile.
-                    let _ = answer.send(Ok(outcome));
+                    let _ = answer.send(published.map(|_| outcome));
                 }),
             );
         }

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hull_store::{
-    CommitRecord, DocumentWrite, IndexId, IndexWrite, Order, Reader, Store, TabletId, Writer,
+    CommitRecord, DocumentWrite, IndexId, IndexWrite, Order, Reader, Store, TabletGrowth, TabletId,
+    Writer,
 };
 use hull_store_sqlite::{SqliteOptions, SqliteStore};
 use hull_value::keys::Interval;
@@ -180,6 +181,11 @@ fn insert(n: u64) -> CommitRecord {
             entry(BY_TIME, &n.to_be_bytes()),
             entry(BY_NUMBER, &[mix(n).to_be_bytes(), n.to_be_bytes()].concat()),
         ],
+        growth: vec![TabletGrowth {
+            tablet: TABLET,
+            documents: 1,
+            bytes: VALUE_LEN as i64,
+        }],
     }
 }
 
@@ -189,6 +195,7 @@ fn update(ts: u64) -> CommitRecord {
         ts: Timestamp(ts),
         documents: vec![write(n, Some(Timestamp(n + 1)))],
         indexes: Vec::new(),
+        growth: Vec::new(),
     }
 }
 

@@ -1,12 +1,13 @@
 //! What is on the disk.
 //!
 //! An SQLite database in WAL mode with `application_id` "HULL" and
-//! `user_version` = format version. Version 2:
+//! `user_version` = format version. Version 3:
 //!
 //! ```sql
 //! documents(tablet, id, ts, value)    -- current revisions, an index by (tablet, id)
 //! index_entries(index_id, key, id)    -- by (index_id, key), memcmp order
 //! log(ts, start, entry)               -- all revisions of a commit, log_entry.rs
+//! tablets(tablet, documents, bytes)   -- how much each tablet holds
 //! globals(key, value)
 //! ```
 //!
@@ -19,7 +20,8 @@
 //! `log` is an ordinary table because its key is an integer that only grows:
 //! appending fills the last page of the tree. `start` counts the bytes of all
 //! entries ever appended before this one: the length of the log is the
-//! difference of its ends, whatever was trimmed. Timestamps are stored as signed
+//! difference of its ends, whatever was trimmed; whether anything
+//! was shows in the oldest entry. Timestamps are stored as signed
 //! 64-bit integers, which they fit by definition.
 //!
 //! Pages are 4096 bytes, the unit of the file cache and of most disks: a
@@ -37,7 +39,7 @@ use crate::error::store_error;
 use crate::header::{beside, io_error};
 
 pub(crate) const APPLICATION_ID: u32 = u32::from_be_bytes(*b"HULL");
-pub(crate) const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 3;
 pub(crate) const PAGE_LEN: u32 = 4096;
 
 const SCHEMA: &str = "
@@ -55,6 +57,11 @@ CREATE TABLE index_entries(
   PRIMARY KEY(index_id, key)
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE log(ts INTEGER PRIMARY KEY, start INTEGER NOT NULL, entry BLOB NOT NULL) STRICT;
+CREATE TABLE tablets(
+  tablet INTEGER PRIMARY KEY,
+  documents INTEGER NOT NULL,
+  bytes INTEGER NOT NULL
+) STRICT;
 CREATE TABLE globals(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID, STRICT;
 ";
 
@@ -112,27 +119,41 @@ fn build(draft: &Path) -> rusqlite::Result<()> {
 pub(crate) fn upgrade(connection: &Connection, from: u32) -> rusqlite::Result<()> {
     tracing::info!(from, to = FORMAT_VERSION, "upgrading the data file");
     connection.execute_batch("BEGIN IMMEDIATE")?;
-    connection.execute_batch(
-        "ALTER TABLE documents RENAME TO documents_1;
-         CREATE TABLE documents(
-           tablet INTEGER NOT NULL,
-           id BLOB NOT NULL,
-           ts INTEGER NOT NULL,
-           value BLOB NOT NULL,
-           UNIQUE(tablet, id)
-         ) STRICT;
-         INSERT INTO documents(tablet, id, ts, value)
-           SELECT tablet, id, ts, value FROM documents_1;
-         DROP TABLE documents_1;
-         ALTER TABLE log RENAME TO log_1;
-         CREATE TABLE log(ts INTEGER PRIMARY KEY, start INTEGER NOT NULL, entry BLOB NOT NULL) STRICT;
-         INSERT INTO log(ts, start, entry)
-           SELECT ts, sum(length(entry)) OVER (ORDER BY ts) - length(entry), entry FROM log_1;
-         DROP TABLE log_1;",
-    )?;
+    if from < 2 {
+        connection.execute_batch(TO_VERSION_2)?;
+    }
+    connection.execute_batch(TO_VERSION_3)?;
     connection.pragma_update(None, "user_version", FORMAT_VERSION)?;
     connection.execute_batch("COMMIT")
 }
+
+const TO_VERSION_2: &str = "
+ALTER TABLE documents RENAME TO documents_1;
+CREATE TABLE documents(
+  tablet INTEGER NOT NULL,
+  id BLOB NOT NULL,
+  ts INTEGER NOT NULL,
+  value BLOB NOT NULL,
+  UNIQUE(tablet, id)
+) STRICT;
+INSERT INTO documents(tablet, id, ts, value) SELECT tablet, id, ts, value FROM documents_1;
+DROP TABLE documents_1;
+ALTER TABLE log RENAME TO log_1;
+CREATE TABLE log(ts INTEGER PRIMARY KEY, start INTEGER NOT NULL, entry BLOB NOT NULL) STRICT;
+INSERT INTO log(ts, start, entry)
+  SELECT ts, sum(length(entry)) OVER (ORDER BY ts) - length(entry), entry FROM log_1;
+DROP TABLE log_1;
+";
+
+const TO_VERSION_3: &str = "
+CREATE TABLE tablets(
+  tablet INTEGER PRIMARY KEY,
+  documents INTEGER NOT NULL,
+  bytes INTEGER NOT NULL
+) STRICT;
+INSERT INTO tablets(tablet, documents, bytes)
+  SELECT tablet, count(*), sum(length(value)) FROM documents GROUP BY tablet;
+";
 
 /// Creates a directory and its missing parents, durably.
 pub(crate) fn create_directory(directory: &Path) -> Result<(), OpenError> {

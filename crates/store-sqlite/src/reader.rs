@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hull_store::{IndexDocument, IndexId, IndexRow, LogEntry, Order, Reader, StoreError, TabletId};
+use hull_store::{
+    IndexDocument, IndexId, IndexRow, LogEntry, Order, Reader, StoreError, TabletId, TabletUsage,
+};
 use hull_value::keys::Interval;
 use hull_value::{InternalId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -206,6 +208,39 @@ impl Reader for SqliteReader {
         self.scan("scan_tablet", &statements::SCAN_TABLET, bounds, |row| {
             Ok((id_at(row, 0)?, timestamp_at(row, 1)?, bytes_at(row, 2)?))
         })
+    }
+
+    fn tablet_usage(&mut self, tablet: TabletId) -> Result<TabletUsage, StoreError> {
+        let operation = "tablet_usage";
+        self.check_snapshot(operation)?;
+        let read = || {
+            self.connection
+                .prepare_cached(statements::TABLET_USAGE)?
+                .query_row([tablet.0], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        };
+        let (documents, bytes) = read()
+            .map_err(|error| store_error(operation, error))?
+            .unwrap_or_default();
+        Ok(TabletUsage::default().grown_by(documents, bytes))
+    }
+
+    fn log_start(&mut self) -> Result<Timestamp, StoreError> {
+        let operation = "log_start";
+        self.check_snapshot(operation)?;
+        let oldest: Option<(i64, i64)> = self
+            .connection
+            .prepare_cached(statements::OLDEST_LOG)
+            .and_then(|mut statement| {
+                let row = statement.query_row((i64::MAX, 1), |row| Ok((row.get(0)?, row.get(1)?)));
+                row.optional()
+            })
+            .map_err(|error| store_error(operation, error))?;
+        match oldest {
+            // The count of bytes begins with the first entry there ever was.
+            Some((ts, start)) if start > 0 => timestamp(ts - 1),
+            _ => Ok(Timestamp(0)),
+        }
     }
 
     fn read_log(&mut self, after: Timestamp, limit: usize) -> Result<Vec<LogEntry>, StoreError> {

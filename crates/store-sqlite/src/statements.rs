@@ -18,6 +18,7 @@ pub(crate) const OLDEST_LOG: &str = "SELECT ts, start FROM log WHERE ts < ?1 ORD
 pub(crate) const PAGES_IN_USE: &str =
     "SELECT p.page_count - f.freelist_count FROM pragma_page_count p, pragma_freelist_count f";
 pub(crate) const READ_LOG: &str = "SELECT ts, entry FROM log WHERE ts > ?1 ORDER BY ts LIMIT ?2";
+pub(crate) const TABLET_USAGE: &str = "SELECT documents, bytes FROM tablets WHERE tablet = ?1";
 pub(crate) const GLOBAL: &str = "SELECT value FROM globals WHERE key = ?1";
 
 // An update stays in its row, so that the index is not written.
@@ -30,6 +31,9 @@ pub(crate) const PUT_ENTRY: &str =
     "REPLACE INTO index_entries(index_id, key, id) VALUES(?1, ?2, ?3)";
 pub(crate) const DELETE_ENTRY: &str = "DELETE FROM index_entries WHERE index_id = ?1 AND key = ?2";
 pub(crate) const PUT_LOG: &str = "INSERT INTO log(ts, start, entry) VALUES(?1, ?2, ?3)";
+pub(crate) const GROW_TABLET: &str = "INSERT INTO tablets(tablet, documents, bytes) VALUES(?1, ?2, ?3) \
+     ON CONFLICT(tablet) DO UPDATE SET \
+     documents = documents + excluded.documents, bytes = bytes + excluded.bytes";
 pub(crate) const PUT_GLOBAL: &str = "REPLACE INTO globals(key, value) VALUES(?1, ?2)";
 
 // Sweeps: the first key to stay, then everything below it.
@@ -40,9 +44,12 @@ pub(crate) const DELETE_ENTRIES_BELOW: &str =
 pub(crate) const DELETE_ENTRIES: &str = "DELETE FROM index_entries WHERE index_id = ?1";
 pub(crate) const DOCUMENT_AFTER: &str =
     "SELECT id FROM documents WHERE tablet = ?1 ORDER BY id LIMIT 1 OFFSET ?2";
+pub(crate) const USAGE_BELOW: &str =
+    "SELECT count(*), coalesce(sum(length(value)), 0) FROM documents WHERE tablet = ?1 AND id < ?2";
 pub(crate) const DELETE_DOCUMENTS_BELOW: &str =
     "DELETE FROM documents WHERE tablet = ?1 AND id < ?2";
 pub(crate) const DELETE_DOCUMENTS: &str = "DELETE FROM documents WHERE tablet = ?1";
+pub(crate) const FORGET_TABLET: &str = "DELETE FROM tablets WHERE tablet = ?1";
 pub(crate) const DELETE_LOG_BELOW: &str = "DELETE FROM log WHERE ts < ?1";
 
 /// The four forms of a scan. Parameters: ?1 tree, ?2 start, ?3 limit, then
@@ -140,6 +147,8 @@ mod tests {
             ENTRY_AFTER,
             DOCUMENT_AFTER,
             OLDEST_LOG,
+            TABLET_USAGE,
+            USAGE_BELOW,
         ];
         for sql in scans.iter().flat_map(Scan::all).chain(others) {
             let mut statement = connection

@@ -1,13 +1,14 @@
 //! Writes: one SQLite transaction per call, one sync of the write-ahead log.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use hull_store::{
-    CommitRecord, IndexId, IndexWrite, LogRetention, StoreError, StoreUsage, TabletId, Writer,
-    log_entry_bytes,
+    CommitRecord, IndexId, IndexWrite, LogRetention, StoreError, StoreUsage, TabletId, TrimStep,
+    Writer, log_entry_bytes,
 };
 use hull_value::Timestamp;
 use rusqlite::hooks::Wal;
@@ -160,20 +161,44 @@ impl SqliteWriter {
                 .query_row((sweep.tree, rows_max), |row| row.get(0))
                 .optional()?;
             match &first_kept {
-                Some(key) => connection
-                    .prepare_cached(sweep.delete_below)?
-                    .execute((sweep.tree, key))?,
-                None => connection
-                    .prepare_cached(sweep.delete_all)?
-                    .execute([sweep.tree])?,
-            };
+                Some(key) => {
+                    if sweep.of == Swept::Documents {
+                        let (documents, bytes): (i64, i64) = connection
+                            .prepare_cached(sql::USAGE_BELOW)?
+                            .query_row((sweep.tree, key), |row| Ok((row.get(0)?, row.get(1)?)))?;
+                        connection
+                            .prepare_cached(sql::GROW_TABLET)?
+                            .execute((sweep.tree, -documents, -bytes))?;
+                    }
+                    connection
+                        .prepare_cached(sweep.delete_below)?
+                        .execute((sweep.tree, key))?;
+                }
+                None => {
+                    connection
+                        .prepare_cached(sweep.delete_all)?
+                        .execute([sweep.tree])?;
+                    if sweep.of == Swept::Documents {
+                        connection
+                            .prepare_cached(sql::FORGET_TABLET)?
+                            .execute([sweep.tree])?;
+                    }
+                }
+            }
             Ok(first_kept.is_none())
         })
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Swept {
+    Documents,
+    Entries,
+}
+
 /// The statements that empty one tablet or index.
 struct Sweep {
+    of: Swept,
     tree: u32,
     first_kept: &'static str,
     delete_below: &'static str,
@@ -201,6 +226,7 @@ impl Writer for SqliteWriter {
                 statements.write(record, start, scratch)?;
                 start += log_entry_bytes(&record.documents);
             }
+            statements.grow(batch)?;
             Ok(start)
         })?;
         self.newest = newest;
@@ -232,6 +258,7 @@ impl Writer for SqliteWriter {
 
     fn delete_index(&mut self, index: IndexId, rows_max: usize) -> Result<bool, StoreError> {
         let sweep = Sweep {
+            of: Swept::Entries,
             tree: index.0,
             first_kept: sql::ENTRY_AFTER,
             delete_below: sql::DELETE_ENTRIES_BELOW,
@@ -242,6 +269,7 @@ impl Writer for SqliteWriter {
 
     fn delete_tablet(&mut self, tablet: TabletId, rows_max: usize) -> Result<bool, StoreError> {
         let sweep = Sweep {
+            of: Swept::Documents,
             tree: tablet.0,
             first_kept: sql::DOCUMENT_AFTER,
             delete_below: sql::DELETE_DOCUMENTS_BELOW,
@@ -250,26 +278,34 @@ impl Writer for SqliteWriter {
         self.sweep(sweep, rows_max)
     }
 
-    fn trim_log(&mut self, keep: LogRetention, rows_max: usize) -> Result<bool, StoreError> {
+    fn trim_log(&mut self, keep: LogRetention, step: TrimStep) -> Result<bool, StoreError> {
         let (newest, before) = (stored(self.newest), stored(keep.before));
         let log_end = self.log_end;
         self.transaction("trimming the log", |connection, _| {
+            let entries_max = step.entries_max.max(1);
             // One more than may go, to know whether that is all.
-            let rows = i64::try_from(rows_max.saturating_add(1)).unwrap_or(i64::MAX);
-            let mut oldest = connection.prepare_cached(sql::OLDEST_LOG)?;
-            let mut rows = oldest.query((newest, rows))?;
-            let mut first_kept = newest;
+            let limit = i64::try_from(entries_max.saturating_add(1)).unwrap_or(i64::MAX);
+            let oldest = connection
+                .prepare_cached(sql::OLDEST_LOG)?
+                .query_map((i64::MAX, limit), |row| Ok((row.get(0)?, row.get(1)?)))?
+                .map(|row| row.map(|(ts, start): (i64, i64)| (ts, unsigned(start))))
+                .collect::<rusqlite::Result<Vec<_>>>()?;
             let (mut trimmed, mut is_done) = (0, true);
-            while let Some(row) = rows.next()? {
-                let (ts, start): (i64, i64) = (row.get(0)?, row.get(1)?);
-                let is_kept =
-                    ts >= before && log_end.saturating_sub(unsigned(start)) <= keep.bytes_max;
-                if is_kept || trimmed == rows_max {
-                    (first_kept, is_done) = (ts, is_kept);
+            while let Some((ts, start)) = oldest.get(trimmed) {
+                let is_kept = *ts == newest
+                    || *ts >= before && log_end.saturating_sub(*start) <= keep.bytes_max;
+                if is_kept {
+                    break;
+                }
+                let end = oldest.get(trimmed + 1).map_or(log_end, |(_, start)| *start);
+                let is_over = end.saturating_sub(oldest[0].1) > step.bytes_max;
+                if trimmed == entries_max || trimmed > 0 && is_over {
+                    is_done = false;
                     break;
                 }
                 trimmed += 1;
             }
+            let first_kept = oldest.get(trimmed).map_or(newest, |(ts, _)| *ts);
             connection
                 .prepare_cached(sql::DELETE_LOG_BELOW)?
                 .execute([first_kept])?;
@@ -312,6 +348,7 @@ struct CommitStatements<'a> {
     put_entry: CachedStatement<'a>,
     delete_entry: CachedStatement<'a>,
     put_log: CachedStatement<'a>,
+    grow_tablet: CachedStatement<'a>,
 }
 
 impl<'a> CommitStatements<'a> {
@@ -322,6 +359,7 @@ impl<'a> CommitStatements<'a> {
             put_entry: connection.prepare_cached(sql::PUT_ENTRY)?,
             delete_entry: connection.prepare_cached(sql::DELETE_ENTRY)?,
             put_log: connection.prepare_cached(sql::PUT_LOG)?,
+            grow_tablet: connection.prepare_cached(sql::GROW_TABLET)?,
         })
     }
 
@@ -349,6 +387,24 @@ impl<'a> CommitStatements<'a> {
         // Eight exabytes are never written.
         let log_start = i64::try_from(log_start).unwrap_or(i64::MAX);
         self.put_log.execute((ts, log_start, scratch.as_slice()))?;
+        Ok(())
+    }
+}
+
+impl CommitStatements<'_> {
+    /// Adds up what the records say, so that each tablet's row is written once.
+    fn grow(&mut self, batch: &[CommitRecord]) -> rusqlite::Result<()> {
+        let mut tablets: BTreeMap<TabletId, (i64, i64)> = BTreeMap::new();
+        for growth in batch.iter().flat_map(|record| &record.growth) {
+            let (documents, bytes) = tablets.entry(growth.tablet).or_default();
+            *documents += growth.documents;
+            *bytes += growth.bytes;
+        }
+        for (tablet, (documents, bytes)) in tablets {
+            if (documents, bytes) != (0, 0) {
+                self.grow_tablet.execute((tablet.0, documents, bytes))?;
+            }
+        }
         Ok(())
     }
 }

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use hull_store::{CommitRecord, DocumentWrite, IndexId, IndexWrite, Order, Store, TabletId};
+use hull_store::{
+    CommitRecord, DocumentWrite, IndexId, IndexWrite, Order, Store, TabletGrowth, TabletId,
+};
 use hull_store_sqlite::{SqliteOptions, SqliteStore};
 use hull_value::keys::Interval;
 use hull_value::{InternalId, Timestamp};
@@ -97,6 +99,12 @@ fn record(ts: u64) -> CommitRecord {
         key: ts.to_be_bytes().to_vec(),
         target,
     };
+    let len = |ts: u64| ts.to_be_bytes().len() as i64 * 100;
+    let growth = prev_ts.is_none().then(|| TabletGrowth {
+        tablet: TABLET,
+        documents: 1,
+        bytes: len(ts),
+    });
     let mut indexes = vec![entry(ts, Some(id))];
     indexes.extend(prev_ts.map(|prev_ts| entry(prev_ts, None)));
     CommitRecord {
@@ -108,6 +116,7 @@ fn record(ts: u64) -> CommitRecord {
             value: Some(Bytes::from(ts.to_be_bytes().repeat(100))),
         }],
         indexes,
+        growth: growth.into_iter().collect(),
     }
 }
 
@@ -120,6 +129,9 @@ fn check(path: &Path, acknowledged: u64) -> u64 {
     assert!(newest >= acknowledged, "lost {acknowledged}: at {newest}");
     assert_eq!(newest % BATCH_LEN, 0, "half a batch");
 
+    let usage = reader.tablet_usage(TABLET).unwrap();
+    assert_eq!(usage.documents, newest.min(DOCUMENT_COUNT));
+    assert_eq!(usage.bytes, usage.documents * 800);
     let log = reader.read_log(Timestamp(0), usize::MAX).unwrap();
     assert_eq!(log.len() as u64, newest);
     for (entry, ts) in log.iter().zip(1..) {

@@ -11,7 +11,8 @@ use std::thread;
 use bytes::Bytes;
 use hull_store::conformance::TestBed;
 use hull_store::{
-    CommitRecord, DocumentWrite, IndexId, IndexWrite, Order, Store, StoreError, TabletId, Writer,
+    CommitRecord, DocumentWrite, IndexId, IndexWrite, Order, Store, StoreError, TabletGrowth,
+    TabletId, TabletUsage, Writer,
 };
 use hull_store_sqlite::{OpenError, SqliteOptions, SqliteStore};
 use hull_value::keys::Interval;
@@ -92,6 +93,11 @@ fn record(ts: u64, len: usize) -> CommitRecord {
             index: IndexId(1),
             key: ts.to_be_bytes().to_vec(),
             target: Some(id),
+        }],
+        growth: vec![TabletGrowth {
+            tablet: TabletId(1),
+            documents: 1,
+            bytes: len as i64,
         }],
     }
 }
@@ -347,10 +353,10 @@ fn a_directory_is_refused() {
 fn a_newer_format_is_refused_untouched() {
     check_refused(
         "data",
-        "newer version of Hull (file format 3, this version reads up to 2)",
+        "newer version of Hull (file format 4, this version reads up to 3)",
         |path| {
             own_file(path);
-            patch(path, 60, &3_u32.to_be_bytes());
+            patch(path, 60, &4_u32.to_be_bytes());
         },
     );
 }
@@ -374,6 +380,7 @@ fn a_file_of_format_1_is_upgraded() {
              INSERT INTO old SELECT ts, entry FROM log;
              DROP TABLE log;
              ALTER TABLE old RENAME TO log;
+             DROP TABLE tablets;
              PRAGMA user_version = 1;",
         )
         .unwrap();
@@ -406,6 +413,11 @@ fn a_file_of_format_1_is_upgraded() {
         );
         let usage = store.writer().unwrap().usage().unwrap();
         assert!((38_000..40_000).contains(&usage.log_bytes), "{usage:?}");
+        let usage = TabletUsage {
+            documents: 19,
+            bytes: 38_000,
+        };
+        assert_eq!(reader.tablet_usage(TabletId(1)), Ok(usage));
     }
 }
 

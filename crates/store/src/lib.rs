@@ -31,6 +31,7 @@ pub mod memory;
 pub use error::StoreError;
 pub use record::{
     CommitRecord, DocumentWrite, IndexDocument, IndexId, IndexRow, IndexWrite, LogEntry,
-    LogRetention, Order, StoreUsage, TabletId, log_entry_bytes,
+    LogRetention, Order, StoreUsage, TabletGrowth, TabletId, TabletUsage, TrimStep,
+    log_entry_bytes,
 };
 pub use traits::{Reader, Store, Writer};

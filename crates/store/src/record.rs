@@ -49,6 +49,36 @@ pub struct CommitRecord {
     pub ts: Timestamp,
     pub documents: Vec<DocumentWrite>,
     pub indexes: Vec<IndexWrite>,
+    /// What `documents` mean for their tablets, one for each that changes. The
+    /// committer knows the old values; a store would have to look them up.
+    pub growth: Vec<TabletGrowth>,
+}
+
+/// By how much one commit makes a tablet larger, or smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TabletGrowth {
+    pub tablet: TabletId,
+    pub documents: i64,
+    /// Of their values, as stored.
+    pub bytes: i64,
+}
+
+/// What a tablet holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TabletUsage {
+    pub documents: u64,
+    /// Of their values, as stored.
+    pub bytes: u64,
+}
+
+impl TabletUsage {
+    /// Returns the usage after growing; at least nothing.
+    pub fn grown_by(self, documents: i64, bytes: i64) -> TabletUsage {
+        TabletUsage {
+            documents: self.documents.saturating_add_signed(documents),
+            bytes: self.bytes.saturating_add_signed(bytes),
+        }
+    }
 }
 
 /// An index entry.
@@ -83,6 +113,15 @@ pub struct LogRetention {
     /// Entries below this timestamp are too old.
     pub before: Timestamp,
     /// Bytes of entries kept, counted by [`log_entry_bytes`].
+    pub bytes_max: u64,
+}
+
+/// How much of the log one step of trimming forgets at most, but at least one
+/// entry if there is one to forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrimStep {
+    pub entries_max: usize,
+    /// Counted by [`log_entry_bytes`].
     pub bytes_max: u64,
 }
 

@@ -6,7 +6,7 @@ use hull_value::{InternalId, Timestamp};
 
 use crate::{
     CommitRecord, IndexDocument, IndexId, IndexRow, IndexWrite, LogEntry, LogRetention, Order,
-    StoreError, StoreUsage, TabletId,
+    StoreError, StoreUsage, TabletId, TabletUsage, TrimStep,
 };
 
 /// An open store. Readers and the writer may outlive it and go to other threads.
@@ -46,9 +46,10 @@ pub trait Writer: Send {
     /// the log; `true` once none is left.
     fn delete_tablet(&mut self, tablet: TabletId, rows_max: usize) -> Result<bool, StoreError>;
 
-    /// Deletes at most `rows_max` of the log entries that `keep` does not keep,
-    /// oldest first; `true` once none is left.
-    fn trim_log(&mut self, keep: LogRetention, rows_max: usize) -> Result<bool, StoreError>;
+    /// Deletes log entries that `keep` does not keep, oldest first, as many as
+    /// `step` allows; `true` once none is left. What [`Reader::log_start`] says
+    /// changes in the same transaction.
+    fn trim_log(&mut self, keep: LogRetention, step: TrimStep) -> Result<bool, StoreError>;
 
     /// Returns how much the store holds. Costs O(1).
     fn usage(&mut self) -> Result<StoreUsage, StoreError>;
@@ -108,7 +109,17 @@ pub trait Reader: Send {
         limit: usize,
     ) -> Result<Vec<(InternalId, Timestamp, Bytes)>, StoreError>;
 
-    /// Returns the first `limit` log entries above `after`, oldest first.
+    /// Returns how much a tablet holds. Costs O(1).
+    fn tablet_usage(&mut self, tablet: TabletId) -> Result<TabletUsage, StoreError>;
+
+    /// Returns the timestamp from which on the log is complete: every commit
+    /// after it has its entry. 0 as long as nothing was trimmed, then just
+    /// below the oldest entry.
+    fn log_start(&mut self) -> Result<Timestamp, StoreError>;
+
+    /// Returns the first `limit` log entries above `after`, oldest first. They
+    /// are all there are only for an `after` not below
+    /// [`log_start`](Self::log_start).
     fn read_log(&mut self, after: Timestamp, limit: usize) -> Result<Vec<LogEntry>, StoreError>;
 
     /// Returns a named value.

@@ -9,7 +9,7 @@ use hull_engine::{
 };
 use hull_store::{Store, StoreError};
 use hull_store_sqlite::{SqliteOptions, SqliteStore};
-use hull_value::{Timestamp, Value};
+use hull_value::{CodedError, Timestamp, Value};
 use tempfile::TempDir;
 
 const DOCUMENTS: usize = 1_000;
@@ -70,10 +70,10 @@ fn check(document_bytes: usize, times_max: u64) {
     }
     engine.commit_and_wait(transaction, Timestamp(1)).unwrap();
 
-    let (sender, receiver) = channel();
+    let (sender, receiver) = channel::<Result<Timestamp, CodedError>>();
     for update in 0..updates {
         if update >= IN_FLIGHT {
-            receiver.recv().unwrap();
+            receiver.recv().unwrap().unwrap();
         }
         let mut transaction = begin();
         let body = body(update).into_iter().collect();
@@ -81,7 +81,7 @@ fn check(document_bytes: usize, times_max: u64) {
             .replace_document(Namespace::ROOT, &ids[update % DOCUMENTS], None, body)
             .unwrap();
         let sender = sender.clone();
-        let done = Box::new(move |_| sender.send(()).unwrap());
+        let done = Box::new(move |outcome| sender.send(outcome).unwrap());
         engine
             .commit(transaction, Timestamp(1), None, done)
             .unwrap();

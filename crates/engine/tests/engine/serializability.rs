@@ -135,11 +135,11 @@ impl Shared<'_> {
             let (transaction, steps) = self.attempt(random);
             let is_write = transaction.has_writes();
             let (sender, receiver) = channel();
-            let done = Box::new(move |ts| sender.send(ts).unwrap());
+            let done = Box::new(move |outcome| sender.send(outcome).unwrap());
             match lane.commit(transaction, NOW, None, done) {
                 Ok(ts) => {
                     drop(lane);
-                    assert_eq!(receiver.recv().unwrap(), ts);
+                    assert_eq!(receiver.recv().unwrap().unwrap(), ts);
                     return Committed {
                         ts,
                         is_write,

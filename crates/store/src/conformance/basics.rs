@@ -9,7 +9,7 @@ use hull_value::{InternalId, Timestamp};
 use super::MakeTestBed;
 use crate::{
     CommitRecord, DocumentWrite, IndexId, IndexWrite, LogRetention, Order, Reader, StoreError,
-    TabletId,
+    TabletGrowth, TabletId, TabletUsage, TrimStep,
 };
 
 const TABLET: TabletId = TabletId(1);
@@ -30,6 +30,11 @@ pub(super) fn record(ts: u64, id: u8, key: &[u8], value: &[u8]) -> CommitRecord 
             key: key.to_vec(),
             target: Some(InternalId([id; 16])),
         }],
+        growth: vec![TabletGrowth {
+            tablet: TABLET,
+            documents: 1,
+            bytes: value.len() as i64,
+        }],
     }
 }
 
@@ -48,6 +53,8 @@ pub fn an_empty_store_is_at_timestamp_zero(make_bed: MakeTestBed<'_>) {
     assert_eq!(reader.get(TABLET, InternalId([0; 16])), Ok(None));
     assert_eq!(reader.read_log(Timestamp(0), 10), Ok(Vec::new()));
     assert_eq!(reader.global("x"), Ok(None));
+    assert_eq!(reader.tablet_usage(TABLET), Ok(TabletUsage::default()));
+    assert_eq!(reader.log_start(), Ok(Timestamp(0)));
     // An empty batch changes nothing.
     store.writer().unwrap().commit(&[]).unwrap();
     assert_eq!(reader.begin(), Ok(Timestamp(0)));
@@ -149,20 +156,26 @@ pub fn the_newest_log_entry_outlives_trimming(make_bed: MakeTestBed<'_>) {
             ts: Timestamp(ts),
             documents: Vec::new(),
             indexes: Vec::new(),
+            growth: Vec::new(),
         };
         writer.commit(&[empty(1), empty(2), empty(3)]).unwrap();
         let everything = LogRetention {
             before: Timestamp(100),
             bytes_max: u64::MAX,
         };
-        assert_eq!(writer.trim_log(everything, 1), Ok(false));
-        assert_eq!(writer.trim_log(everything, 1), Ok(true));
-        assert_eq!(writer.trim_log(everything, 1), Ok(true));
+        let one = TrimStep {
+            entries_max: 1,
+            bytes_max: u64::MAX,
+        };
+        assert_eq!(writer.trim_log(everything, one), Ok(false));
+        assert_eq!(writer.trim_log(everything, one), Ok(true));
+        assert_eq!(writer.trim_log(everything, one), Ok(true));
     }
     let store = bed.open();
     let mut reader = store.reader().unwrap();
     assert_eq!(reader.begin(), Ok(Timestamp(3)));
     assert_eq!(reader.read_log(Timestamp(0), 10).unwrap().len(), 1);
+    assert_eq!(reader.log_start(), Ok(Timestamp(2)));
 }
 
 pub fn bounds_are_half_open_and_limits_exact(make_bed: MakeTestBed<'_>) {

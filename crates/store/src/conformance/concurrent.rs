@@ -7,7 +7,9 @@ use hull_value::keys::Interval;
 use hull_value::{InternalId, Timestamp};
 
 use super::MakeTestBed;
-use crate::{CommitRecord, DocumentWrite, IndexId, IndexWrite, Order, Reader, TabletId};
+use crate::{
+    CommitRecord, DocumentWrite, IndexId, IndexWrite, Order, Reader, TabletGrowth, TabletId,
+};
 
 const TABLET: TabletId = TabletId(1);
 const INDEX: IndexId = IndexId(1);
@@ -56,6 +58,11 @@ fn round(ts: u64) -> CommitRecord {
         ts: Timestamp(ts),
         documents,
         indexes,
+        growth: Vec::from_iter((ts == 1).then(|| TabletGrowth {
+            tablet: TABLET,
+            documents: i64::from(ACCOUNT_COUNT),
+            bytes: i64::from(ACCOUNT_COUNT) * 8,
+        })),
     }
 }
 
@@ -77,6 +84,8 @@ fn read_until_the_end(reader: &mut dyn Reader) {
             assert_eq!(row.value.as_ref(), ts.0.to_be_bytes());
             assert_eq!(&row.key[..8], ts.0.to_be_bytes());
         }
+        let usage = reader.tablet_usage(TABLET).unwrap();
+        assert_eq!(usage.documents, u64::from(ACCOUNT_COUNT));
         let log = reader.read_log(Timestamp(ts.0 - 1), 10).unwrap();
         assert_eq!(log.len(), 1, "the snapshot has no later commit");
         reader.end();

@@ -9,7 +9,7 @@ use hull_value::{InternalId, Timestamp};
 
 use crate::{
     CommitRecord, DocumentWrite, IndexDocument, IndexId, IndexRow, IndexWrite, LogEntry,
-    LogRetention, Order, TabletId, log_entry_bytes,
+    LogRetention, Order, TabletId, TabletUsage, TrimStep, log_entry_bytes,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,7 @@ pub(super) struct Model {
     pub(super) entries: BTreeMap<(IndexId, Vec<u8>), InternalId>,
     pub(super) log: BTreeMap<Timestamp, Vec<DocumentWrite>>,
     pub(super) globals: BTreeMap<String, Vec<u8>>,
+    pub(super) log_start: Timestamp,
 }
 
 impl Model {
@@ -71,7 +72,7 @@ impl Model {
         Self::sweep(&mut self.documents, keys, rows_max)
     }
 
-    pub(super) fn trim_log(&mut self, keep: LogRetention, rows_max: usize) -> bool {
+    pub(super) fn trim_log(&mut self, keep: LogRetention, step: TrimStep) -> bool {
         let mut newer_bytes = 0;
         let mut keys = Vec::new();
         for (ts, documents) in self.log.iter().rev() {
@@ -81,7 +82,25 @@ impl Model {
                 keys.insert(0, *ts);
             }
         }
-        Self::sweep(&mut self.log, keys, rows_max)
+        let mut bytes = 0;
+        let fitting = keys.iter().take_while(|ts| {
+            bytes += log_entry_bytes(&self.log[ts]);
+            bytes <= step.bytes_max
+        });
+        let rows_max = fitting.count().min(step.entries_max).max(1);
+        let is_any_trimmed = !keys.is_empty();
+        let is_done = Self::sweep(&mut self.log, keys, rows_max);
+        if let (true, Some((oldest, _))) = (is_any_trimmed, self.log.first_key_value()) {
+            self.log_start = Timestamp(oldest.0 - 1);
+        }
+        is_done
+    }
+
+    pub(super) fn tablet_usage(&self, tablet: TabletId) -> TabletUsage {
+        let of_tablet = self.documents.iter().filter(|((of, _), _)| *of == tablet);
+        of_tablet.fold(TabletUsage::default(), |usage, (_, (_, value))| {
+            usage.grown_by(1, value.len() as i64)
+        })
     }
 
     pub(super) fn log_bytes(&self) -> u64 {

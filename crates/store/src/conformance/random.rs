@@ -14,7 +14,7 @@ use super::MakeTestBed;
 use super::model::Model;
 use crate::{
     CommitRecord, DocumentWrite, IndexId, IndexWrite, LogRetention, Order, Reader, StoreError,
-    TabletId,
+    TabletGrowth, TabletId, TrimStep,
 };
 
 const SNAPSHOT_COUNT: usize = 2;
@@ -27,7 +27,7 @@ enum Operation {
     DeleteIndex(IndexId, usize),
     DeleteTablet(TabletId, usize),
     /// Before a timestamp this far below the newest, or past so many bytes.
-    TrimLog(u64, u64, usize),
+    TrimLog(u64, u64, TrimStep),
     Checkpoint,
     Begin(usize),
     Read(usize, Read),
@@ -101,13 +101,13 @@ fn check(make_bed: MakeTestBed<'_>, operations: Vec<Operation>) -> Result<(), Te
                 let is_done = writer.delete_tablet(tablet, rows_max).unwrap();
                 prop_assert_eq!(is_done, model.delete_tablet(tablet, rows_max));
             }
-            Operation::TrimLog(age, bytes_max, rows_max) => {
+            Operation::TrimLog(age, bytes_max, step) => {
                 let keep = LogRetention {
                     before: Timestamp((model.newest_ts().0 + 2).saturating_sub(age)),
                     bytes_max,
                 };
-                let is_done = writer.trim_log(keep, rows_max).unwrap();
-                prop_assert_eq!(is_done, model.trim_log(keep, rows_max));
+                let is_done = writer.trim_log(keep, step).unwrap();
+                prop_assert_eq!(is_done, model.trim_log(keep, step));
             }
             Operation::Checkpoint => writer.checkpoint_if_needed(),
             Operation::Begin(slot) => {
@@ -184,6 +184,11 @@ fn check_reads(reader: &mut dyn Reader, model: &Model, read: &Read) -> Result<()
         reader.scan_tablet(tablet, interval, order, limit).unwrap(),
         model.scan_tablet(tablet, interval, order, limit)
     );
+    prop_assert_eq!(
+        reader.tablet_usage(tablet).unwrap(),
+        model.tablet_usage(tablet)
+    );
+    prop_assert_eq!(reader.log_start().unwrap(), model.log_start);
     for after in [0, 5, model.newest_ts().0.saturating_sub(3), u64::MAX] {
         prop_assert_eq!(
             reader.read_log(Timestamp(after), limit).unwrap(),
@@ -204,7 +209,7 @@ fn build_batch(model: &mut Model, records: Vec<Record>) -> Vec<CommitRecord> {
         .into_iter()
         .map(|record| {
             let documents = record.documents.into_iter();
-            let record = CommitRecord {
+            let mut record = CommitRecord {
                 ts: Timestamp(model.newest_ts().0 + record.ts_step),
                 documents: documents
                     .map(|((tablet, id), value)| DocumentWrite {
@@ -215,9 +220,27 @@ fn build_batch(model: &mut Model, records: Vec<Record>) -> Vec<CommitRecord> {
                     })
                     .collect(),
                 indexes: entry_writes(record.entries),
+                growth: Vec::new(),
             };
+            let before = model.clone();
             model.commit(&record);
+            record.growth = growth(&before, model);
             record
+        })
+        .collect()
+}
+
+fn growth(before: &Model, after: &Model) -> Vec<TabletGrowth> {
+    [0, 1, 2, u32::MAX]
+        .map(TabletId)
+        .into_iter()
+        .filter_map(|tablet| {
+            let (old, new) = (before.tablet_usage(tablet), after.tablet_usage(tablet));
+            (old != new).then(|| TabletGrowth {
+                tablet,
+                documents: new.documents as i64 - old.documents as i64,
+                bytes: new.bytes as i64 - old.bytes as i64,
+            })
         })
         .collect()
 }
@@ -237,13 +260,20 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (global(), vec(any::<u8>(), 0..4)).prop_map(|(k, v)| Operation::SetGlobal(k, v)),
         1 => (index(), 0..4_usize).prop_map(|(index, n)| Operation::DeleteIndex(index, n)),
         1 => (tablet(), 0..4_usize).prop_map(|(tablet, n)| Operation::DeleteTablet(tablet, n)),
-        1 => (0..20_u64, prop_oneof![Just(u64::MAX), 0..600_u64], 0..4_usize)
-            .prop_map(|(age, bytes, n)| Operation::TrimLog(age, bytes, n)),
+        1 => (0..20_u64, bytes_max(), 0..4_usize, bytes_max()).prop_map(
+            |(age, bytes, entries_max, bytes_max)| {
+                Operation::TrimLog(age, bytes, TrimStep { entries_max, bytes_max })
+            }
+        ),
         1 => Just(Operation::Checkpoint),
         4 => slot.clone().prop_map(Operation::Begin),
         8 => (slot, read()).prop_map(|(slot, read)| Operation::Read(slot, read)),
         1 => Just(Operation::Reopen),
     ]
+}
+
+fn bytes_max() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(u64::MAX), 0..600_u64]
 }
 
 fn record() -> impl Strategy<Value = Record> {

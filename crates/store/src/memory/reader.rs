@@ -10,7 +10,9 @@ use hull_value::{InternalId, Timestamp};
 use super::Shared;
 use super::state::State;
 use super::versioned::Sequence;
-use crate::{IndexDocument, IndexId, IndexRow, LogEntry, Order, Reader, StoreError, TabletId};
+use crate::{
+    IndexDocument, IndexId, IndexRow, LogEntry, Order, Reader, StoreError, TabletId, TabletUsage,
+};
 
 pub(super) struct MemoryReader {
     shared: Arc<Shared>,
@@ -134,6 +136,22 @@ impl Reader for MemoryReader {
                 })
                 .map(|((_, id), (ts, value))| (*id, *ts, value.clone()));
             Ok(take(rows, order, limit))
+        })
+    }
+
+    fn tablet_usage(&mut self, tablet: TabletId) -> Result<TabletUsage, StoreError> {
+        self.read("tablet_usage", |state, at| {
+            Ok(state.usage.get(&tablet, at).copied().unwrap_or_default())
+        })
+    }
+
+    fn log_start(&mut self) -> Result<Timestamp, StoreError> {
+        self.read("log_start", |state, at| {
+            Ok(state
+                .log_start
+                .get(&(), at)
+                .copied()
+                .unwrap_or(Timestamp(0)))
         })
     }
 

@@ -8,7 +8,7 @@ use hull_value::{InternalId, Timestamp};
 
 use super::versioned::{Sequence, Versioned};
 use super::{Fault, Survivors};
-use crate::{DocumentWrite, IndexId, IndexWrite, StoreError, TabletId};
+use crate::{DocumentWrite, IndexId, IndexWrite, StoreError, TabletId, TabletUsage};
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -16,6 +16,9 @@ pub(super) struct State {
     pub(super) entries: Versioned<(IndexId, Vec<u8>), InternalId>,
     pub(super) log: Versioned<Timestamp, Arc<[DocumentWrite]>>,
     pub(super) globals: Versioned<String, Vec<u8>>,
+    pub(super) usage: Versioned<TabletId, TabletUsage>,
+    /// Under the only key there is.
+    pub(super) log_start: Versioned<(), Timestamp>,
     /// The newest transaction handed to the disk.
     written: Sequence,
     /// The newest transaction that is synced, and with that visible.
@@ -98,6 +101,8 @@ impl State {
         self.entries.sweep(oldest);
         self.log.sweep(oldest);
         self.globals.sweep(oldest);
+        self.usage.sweep(oldest);
+        self.log_start.sweep(oldest);
         Ok(self.written)
     }
 
@@ -128,6 +133,12 @@ impl State {
         Ok(())
     }
 
+    pub(super) fn grow(&mut self, tablet: TabletId, documents: i64, bytes: i64, at: Sequence) {
+        let usage = self.usage.get(&tablet, at).copied().unwrap_or_default();
+        let usage = usage.grown_by(documents, bytes);
+        self.usage.put(tablet, Some(usage), at);
+    }
+
     pub(super) fn put_entry(&mut self, write: &IndexWrite, at: Sequence) {
         self.entries
             .put((write.index, write.key.clone()), write.target, at);
@@ -144,6 +155,8 @@ impl State {
             entries: copy(&self.entries, at),
             log: copy(&self.log, at),
             globals: copy(&self.globals, at),
+            usage: copy(&self.usage, at),
+            log_start: copy(&self.log_start, at),
             ..State::default()
         }
     }

@@ -5,7 +5,7 @@ use hull_value::{InternalId, Timestamp};
 
 use super::*;
 use crate::conformance::TestBed;
-use crate::{CommitRecord, DocumentWrite, TabletId};
+use crate::{CommitRecord, DocumentWrite, TabletGrowth, TabletId};
 
 /// Reopening is a crash: nothing but what is durable may be needed.
 #[derive(Default)]
@@ -30,6 +30,14 @@ fn record(ts: u64) -> CommitRecord {
             value: Some(Bytes::from(ts.to_string())),
         }],
         indexes: Vec::new(),
+        growth: vec![TabletGrowth {
+            tablet: TabletId(1),
+            documents: i64::from(ts == 1),
+            bytes: ts.to_string().len() as i64 - i64::from(ts > 1),
+        }]
+        .into_iter()
+        .filter(|growth| growth.bytes != 0)
+        .collect(),
     }
 }
 

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use hull_value::{InternalId, Timestamp};
+
 use super::Shared;
 use super::state::State;
 use super::versioned::Sequence;
 use crate::{
-    CommitRecord, IndexId, IndexWrite, LogRetention, StoreError, StoreUsage, TabletId, Writer,
-    log_entry_bytes,
+    CommitRecord, IndexId, IndexWrite, LogRetention, StoreError, StoreUsage, TabletGrowth,
+    TabletId, TrimStep, Writer, log_entry_bytes,
 };
 
 pub(super) struct MemoryWriter {
@@ -115,6 +118,11 @@ impl Writer for MemoryWriter {
                 let is_done = keys.len() <= rows_max;
                 keys.truncate(rows_max);
                 for key in keys {
+                    let len = state
+                        .documents
+                        .get(&key, at)
+                        .map_or(0, |(_, value)| len(value));
+                    state.grow(tablet, -1, -len, at);
                     state.documents.put(key, None, at);
                 }
                 is_done
@@ -122,27 +130,35 @@ impl Writer for MemoryWriter {
         )
     }
 
-    fn trim_log(&mut self, keep: LogRetention, rows_max: usize) -> Result<bool, StoreError> {
+    fn trim_log(&mut self, keep: LogRetention, step: TrimStep) -> Result<bool, StoreError> {
         self.write(
             |_| Ok(()),
             |state, at| {
                 let newest = state.newest_ts(at);
                 let mut rest_bytes = log_bytes(state, at);
-                let mut timestamps: Vec<_> = state
-                    .log
-                    .range(..newest, at)
-                    .take_while(|(ts, documents)| {
-                        let is_kept = **ts >= keep.before && rest_bytes <= keep.bytes_max;
-                        rest_bytes -= log_entry_bytes(documents);
-                        !is_kept
-                    })
-                    .map(|(ts, _)| *ts)
-                    .take(rows_max.saturating_add(1))
-                    .collect();
-                let is_done = timestamps.len() <= rows_max;
-                timestamps.truncate(rows_max);
-                for ts in timestamps {
+                let mut trimmed = Vec::new();
+                let (mut step_bytes, mut is_done) = (0, true);
+                for (ts, documents) in state.log.range(..newest, at) {
+                    if *ts >= keep.before && rest_bytes <= keep.bytes_max {
+                        break;
+                    }
+                    let bytes = log_entry_bytes(documents);
+                    let is_over = step_bytes + bytes > step.bytes_max;
+                    if trimmed.len() >= step.entries_max.max(1) || !trimmed.is_empty() && is_over {
+                        is_done = false;
+                        break;
+                    }
+                    rest_bytes -= bytes;
+                    step_bytes += bytes;
+                    trimmed.push(*ts);
+                }
+                let is_any_trimmed = !trimmed.is_empty();
+                for ts in trimmed {
                     state.log.put(ts, None, at);
+                }
+                let oldest = state.log.range(.., at).next().map(|(ts, _)| *ts);
+                if let (true, Some(oldest)) = (is_any_trimmed, oldest) {
+                    state.log_start.put((), Some(Timestamp(oldest.0 - 1)), at);
                 }
                 is_done
             },
@@ -181,6 +197,7 @@ fn check_batch(state: &State, batch: &[CommitRecord]) -> Result<(), StoreError> 
     let at = state.written();
     let mut newest = state.newest_ts(at);
     let mut in_batch = BTreeMap::new();
+    let mut lengths = BTreeMap::new();
     for record in batch {
         if record.ts <= newest {
             return Err(StoreError::TimestampNotIncreasing {
@@ -208,6 +225,7 @@ fn check_batch(state: &State, batch: &[CommitRecord]) -> Result<(), StoreError> 
             }
             in_batch.insert(key, write.value.as_ref().map(|_| record.ts));
         }
+        check_growth(state, record, &mut lengths)?;
         let mut seen = BTreeSet::new();
         for write in &record.indexes {
             if !seen.insert((write.index, &write.key)) {
@@ -221,6 +239,45 @@ fn check_batch(state: &State, batch: &[CommitRecord]) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// Compares what a record says of its tablets' growth with its documents.
+/// `lengths` are those of the batch's documents so far.
+fn check_growth(
+    state: &State,
+    record: &CommitRecord,
+    lengths: &mut BTreeMap<(TabletId, InternalId), Option<i64>>,
+) -> Result<(), StoreError> {
+    let mut expected: BTreeMap<TabletId, (i64, i64)> = BTreeMap::new();
+    for write in &record.documents {
+        let key = (write.tablet, write.id);
+        let stored = || {
+            let revision = state.documents.get(&key, state.written());
+            revision.map(|(_, value)| len(value))
+        };
+        let old = lengths.get(&key).copied().unwrap_or_else(stored);
+        let new = write.value.as_ref().map(len);
+        let (documents, bytes) = expected.entry(write.tablet).or_default();
+        *documents += i64::from(new.is_some()) - i64::from(old.is_some());
+        *bytes += new.unwrap_or(0) - old.unwrap_or(0);
+        lengths.insert(key, new);
+    }
+    expected.retain(|_, growth| *growth != (0, 0));
+    let said = record.growth.iter();
+    let said: BTreeMap<_, _> = said
+        .map(|growth| (growth.tablet, (growth.documents, growth.bytes)))
+        .collect();
+    if said.len() != record.growth.len() || said != expected {
+        return Err(invalid(format!(
+            "the tablets are said to grow by {:?} but grow by {expected:?}",
+            record.growth
+        )));
+    }
+    Ok(())
+}
+
+fn len(value: &Bytes) -> i64 {
+    i64::try_from(value.len()).unwrap_or(i64::MAX)
+}
+
 fn invalid(detail: String) -> StoreError {
     StoreError::InvalidWrite { detail }
 }
@@ -232,6 +289,14 @@ fn apply_record(state: &mut State, record: &CommitRecord, at: Sequence) {
     }
     for write in &record.indexes {
         state.put_entry(write, at);
+    }
+    for growth in &record.growth {
+        let TabletGrowth {
+            tablet,
+            documents,
+            bytes,
+        } = *growth;
+        state.grow(tablet, documents, bytes, at);
     }
     state
         .log

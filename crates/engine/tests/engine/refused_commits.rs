@@ -1,0 +1,208 @@
+//! Commits that the store refuses, on a full disk for example: they never were,
+//! neither was what built on them, and everything goes on after them.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, channel};
+
+use hull_engine::{CommitError, Metadata, Transaction};
+use hull_store::memory::Fault;
+use hull_value::{CodedError, Timestamp, Value};
+
+use crate::fixture::{Db, ITEMS, NOW, ROOT, get, insert, int, patch};
+use crate::random::{Random, Seed};
+
+type Outcome = Result<Timestamp, CodedError>;
+
+/// Begins a commit; its outcome comes later.
+fn start(db: &Db, transaction: Transaction) -> Result<Receiver<Outcome>, CommitError> {
+    let (sender, receiver) = channel();
+    let done = Box::new(move |outcome| sender.send(outcome).unwrap());
+    db.engine.commit(transaction, NOW, None, done)?;
+    Ok(receiver)
+}
+
+fn code(outcome: &Outcome) -> &str {
+    match outcome {
+        Ok(_) => "",
+        Err(error) => &error.code,
+    }
+}
+
+fn has_table(metadata: &Metadata, name: &str) -> bool {
+    metadata.tables().any(|table| table.name == name)
+}
+
+fn value(db: &Db, id: &str) -> i64 {
+    match get(&mut db.begin(), id) {
+        Some(Value::Object(document)) => match document.get("a") {
+            Some(Value::Int64(n)) => *n,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_builds_on_a_refused_commit_is_refused_or_runs_again() {
+    let db = Db::with_items();
+    let (id, before) = db.run(|t| insert(t, 1, 1));
+    db.store.hold_sync();
+    let mut first = db.begin();
+    patch(&mut first, &id, "a", Some(int(2))).unwrap();
+    let first = start(&db, first).unwrap();
+    db.store.wait_until_held();
+
+    let mut second = db.begin();
+    patch(&mut second, &id, "a", Some(int(3))).unwrap();
+    second
+        .insert_document(ROOT, "others", Default::default())
+        .unwrap();
+    let second = start(&db, second).unwrap();
+    let mut third = db.begin();
+    assert!(has_table(third.metadata(), "others"));
+    insert(&mut third, 7, 7);
+    let third = start(&db, third).unwrap();
+    // These have seen the second and the third.
+    let mut reader = db.begin();
+    assert_eq!(reader.count_documents(ROOT, ITEMS).unwrap(), 2);
+    let waiting = start(&db, db.begin()).unwrap();
+    let mut writer = db.begin();
+    insert(&mut writer, 8, 8);
+
+    db.store.inject(Fault::DiskFull, 0);
+    db.store.release_sync();
+    assert_eq!(code(&first.recv().unwrap()), "");
+    let refused = second.recv().unwrap();
+    assert_eq!(code(&refused), "DiskFull");
+    assert_eq!(
+        refused.unwrap_err().message,
+        "The disk of this deployment is full. Nothing can be written until there is space again."
+    );
+    assert_eq!(code(&third.recv().unwrap()), "DiskFull");
+    assert_eq!(code(&waiting.recv().unwrap()), "DiskFull");
+    let seen = reader.begin_ts();
+    assert_eq!(
+        code(&start(&db, reader).unwrap().recv().unwrap()),
+        "CommitNotStored"
+    );
+    assert!(matches!(start(&db, writer), Err(CommitError::Conflict(_))));
+
+    assert_eq!(value(&db, &id), 2);
+    assert!(!has_table(&db.engine.metadata(), "others"));
+    let (_, after) = db.run(|t| insert(t, 9, 9));
+    assert!(before < seen && seen < after, "no timestamp is given twice");
+    assert_eq!(db.begin().count_documents(ROOT, ITEMS).unwrap(), 2);
+    // Also later, when newer commits are published.
+    let (sender, receiver) = channel();
+    let done = Box::new(move |outcome| sender.send(outcome).unwrap());
+    db.engine.when_published(seen, done);
+    assert_eq!(code(&receiver.recv().unwrap()), "CommitNotStored");
+}
+
+#[test]
+fn acknowledged_commits_alone_make_the_state() {
+    for seed in 0..200 {
+        let _seed = Seed(seed);
+        let mut random = Random::new(seed);
+        let db = Db::with_items();
+        // What is acknowledged, by id.
+        let mut model: BTreeMap<String, i64> = BTreeMap::new();
+        let mut newest = db.engine.latest();
+        for _ in 0..8 {
+            db.store.hold_sync();
+            let mut started = vec![step(&db, &model, &mut random)];
+            db.store.wait_until_held();
+            for _ in 0..random.below(4) {
+                started.push(step(&db, &model, &mut random));
+            }
+            // It strikes the batch after the one that is held.
+            if started.len() > 1 && random.percent(60) {
+                let fault = *random.pick(&[Fault::DiskFull, Fault::WriteFails]);
+                db.store.inject(fault, 0);
+            }
+            let straggler = random.percent(50).then(|| {
+                let mut transaction = db.begin();
+                let id = insert(&mut transaction, 5, 5);
+                (transaction, id)
+            });
+            db.store.release_sync();
+            let mut is_refused = false;
+            for (change, outcome) in started {
+                let outcome = outcome.recv().unwrap();
+                match outcome {
+                    Ok(ts) => {
+                        assert!(!is_refused, "it was built on one that was refused");
+                        assert!(ts > newest);
+                        newest = ts;
+                        change.apply(&mut model);
+                    }
+                    Err(_) => is_refused = true,
+                }
+            }
+            if let Some((transaction, id)) = straggler
+                && let Ok(outcome) = start(&db, transaction)
+                && let Ok(ts) = outcome.recv().unwrap()
+            {
+                newest = ts;
+                model.insert(id, 5);
+            }
+            check(&db, &model);
+        }
+    }
+}
+
+enum Change {
+    Put(String, i64),
+    Delete(String),
+}
+
+impl Change {
+    fn apply(self, model: &mut BTreeMap<String, i64>) {
+        match self {
+            Change::Put(id, n) => model.insert(id, n),
+            Change::Delete(id) => model.remove(&id),
+        };
+    }
+}
+
+/// Commits a random change on the tip.
+fn step(
+    db: &Db,
+    model: &BTreeMap<String, i64>,
+    random: &mut Random,
+) -> (Change, Receiver<Outcome>) {
+    let mut transaction = db.begin();
+    let known: Vec<_> = model
+        .keys()
+        .filter(|id| get(&mut transaction, id).is_some())
+        .collect();
+    let n = random.below(1000) as i64;
+    let change = if known.is_empty() || random.percent(40) {
+        Change::Put(insert(&mut transaction, n, n), n)
+    } else {
+        let id = (*random.pick(&known)).clone();
+        if random.percent(30) {
+            transaction.delete_document(ROOT, &id, None).unwrap();
+            Change::Delete(id)
+        } else {
+            patch(&mut transaction, &id, "a", Some(int(n + 1_000))).unwrap();
+            Change::Put(id, n + 1_000)
+        }
+    };
+    let outcome = start(db, transaction).expect("nothing runs beside it");
+    (change, outcome)
+}
+
+fn check(db: &Db, model: &BTreeMap<String, i64>) {
+    let mut transaction = db.begin();
+    let count = transaction.count_documents(ROOT, ITEMS).unwrap();
+    assert_eq!(count, model.len() as u64);
+    let table = db.table(ITEMS);
+    assert_eq!(db.stored_documents(table.tablet), model.len());
+    for index in &table.indexes {
+        assert_eq!(db.stored_entries(index.index), model.len());
+    }
+    for (id, n) in model {
+        assert_eq!(value(db, id), *n);
+    }
+}

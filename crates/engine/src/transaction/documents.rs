@@ -189,7 +189,7 @@ impl Transaction {
         loop {
             const PAGE: usize = 1024;
             let rows = self.scan(
-                super::ScanTarget::Tablet(table.tablet),
+                crate::snapshot::ScanTarget::Tablet(table.tablet),
                 &rest,
                 hull_store::Order::Asc,
                 PAGE,

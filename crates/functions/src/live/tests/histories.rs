@@ -149,7 +149,9 @@ impl History {
     }
 }
 
-fn check(seed: u64) {
+/// Runs a history; in a hot one sessions look so rarely that answers are past
+/// the timestamps they ask at.
+fn check(seed: u64, is_hot: bool) {
     let stage = Stage::new();
     let ts = stage.put(&[("plain", 0)]);
     let mut history = History {
@@ -159,7 +161,8 @@ fn check(seed: u64) {
     };
     let mut sessions: Vec<Session> = Vec::new();
     for _ in 0..250 {
-        match history.below(12) {
+        let end = if is_hot { 24 } else { 12 };
+        match history.below(end) {
             0 if sessions.len() < 8 => {
                 let session = history.session();
                 sessions.push(session);
@@ -169,7 +172,8 @@ fn check(seed: u64) {
                 sessions.swap_remove(at);
             }
             0..=3 => history.commit(),
-            4..=7 => history.run_at_random(),
+            4..=7 | 16.. => history.run_at_random(),
+            12..16 => history.commit(),
             _ if !sessions.is_empty() => {
                 let at = history.below(sessions.len());
                 let mut session = sessions.swap_remove(at);
@@ -209,8 +213,8 @@ fn check(seed: u64) {
 
 #[test]
 fn every_answer_is_right_and_the_last_one_is_the_newest() {
-    for seed in 0..800 {
-        let result = std::panic::catch_unwind(|| check(seed));
+    for seed in 0..300 {
+        let result = std::panic::catch_unwind(|| check(seed, seed % 2 == 0));
         assert!(result.is_ok(), "seed {seed}");
     }
 }

@@ -13,6 +13,7 @@ mod index_drops;
 mod model;
 mod own_writes;
 mod random;
+mod read_sets;
 mod schema_checks;
 mod serializability;
 mod subscriptions;

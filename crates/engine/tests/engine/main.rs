@@ -10,6 +10,7 @@ mod fixture;
 mod history;
 mod index_builds;
 mod index_drops;
+mod limits;
 mod model;
 mod own_writes;
 mod random;

@@ -50,7 +50,8 @@ async fn a_transaction_that_always_collides_gives_up_with_its_own_error() {
 
 /// The limit on time in host calls is 15 s, so the execution is one that began long ago.
 #[tokio::test]
-async fn an_execution_that_spent_too_long_in_host_calls_ends_and_no_function_can_catch_it() {
+async fn an_execution_that_takes_too_long_in_host_calls_ends_and_one_that_computes_long_is_warned_of()
+ {
     const SOURCE: &str = r#"
         const call = (args) => Convex.asyncSyscall("1.0/getUserIdentity", "{}");
         const define = (handler) => Object.assign(() => {}, {
@@ -100,6 +101,16 @@ async fn an_execution_that_spent_too_long_in_host_calls_ends_and_no_function_can
                 allows_commit_ts: false,
                 journal: None,
             });
+            // Right above four fifths of the limit, and right at them.
+            for (millis, warns) in [(801, true), (800, false)] {
+                execution.log_lines.clear();
+                execution.user_time = Duration::from_millis(millis);
+                execution.add_warnings();
+                let line = execution.log_lines.first();
+                let text = line.map(|line| line.messages.join(" "));
+                let expected = "Function execution took a long time. (maximum duration: 1s, actual duration: 801ms).";
+                assert_eq!(text.as_deref(), warns.then_some(expected));
+            }
             match result {
                 Ok(_) => String::new(),
                 Err(CallError::Function(error)) => error.message,

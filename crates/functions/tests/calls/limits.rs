@@ -10,11 +10,6 @@ export const depth = query(({ n }) =>
     n === 0 ? "deep" : call("1.0/runUdf", { udfType: "query", name: "m:depth", args: { n: n - 1 } }));
 export const returns = query(({ bytes }) => "x".repeat(bytes - 2));
 export const takes = query(({ text }) => text.length);
-export const spins = query(({ ms }) => {
-    const values = new Float64Array(1000);
-    for (let round = 0; round < ms * 1000; round += 1) values[round % 1000] += Math.sqrt(round);
-    return values[0] > 0;
-});
 export const forever = query(() => { for (;;); });
 export const logs = query(({ n }) => { for (let i = 0; i < n; i += 1) console.log(i); });
 export const pages = query(async ({ n, bad }) => {

@@ -12,8 +12,9 @@ use crate::committer::{CommitError, UpkeepWork};
 use crate::engine::{BeginContext, Engine};
 use crate::metadata::{IndexInfo, IndexState, SchemaSlot, SchemaState, TableInfo};
 use crate::schema_change::is_implied;
+use crate::snapshot::ScanTarget;
 use crate::snapshot::ScannedRow;
-use crate::transaction::{ScanTarget, Transaction, index_key};
+use crate::transaction::{Transaction, index_key};
 use crate::upkeep::{Upkeep, Walk};
 use crate::writer::not_stored;
 

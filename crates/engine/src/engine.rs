@@ -41,6 +41,10 @@ pub struct EngineConfig {
     pub history: HistoryLimits,
 }
 
+/// Times a transaction begins again because the window moved past the state its
+/// reader saw; it takes tens of megabytes of commits in between.
+const BEGIN_ATTEMPTS_MAX: usize = 8;
+
 /// What a transaction needs from outside: the engine reads no clock and draws no randomness.
 #[derive(Clone, Debug)]
 pub struct BeginContext {
@@ -165,32 +169,36 @@ impl Engine {
             .readers
             .take(|| shared.store.reader())
             .map_err(storage_error)?;
-        let stored = reader.get().begin().map_err(storage_error)?;
-        let (ts, metadata, stored_metadata, commits) = {
+        for _ in 0..BEGIN_ATTEMPTS_MAX {
+            let stored = reader.get().begin().map_err(storage_error)?;
             let window = shared.window();
             let ts = at.unwrap_or_else(|| window.tip());
-            let metadata = window.metadata_at(ts).cloned();
-            let covered = window.covers(ts.min(stored));
-            let (Some(metadata), true) = (metadata, covered || ts == stored) else {
-                return Err(out_of_retention());
+            let Some(metadata) = window.metadata_at(ts).cloned() else {
+                break;
             };
-            let commits: Vec<_> = window
-                .between(ts.min(stored), ts.max(stored))
-                .cloned()
-                .collect();
+            if ts != stored && !window.covers(ts) {
+                break;
+            }
+            if ts != stored && !window.covers(stored) {
+                // The window has moved past what the reader sees since it began.
+                continue;
+            }
+            let (older, newer) = (ts.min(stored), ts.max(stored));
+            let commits: Vec<_> = window.between(older, newer).cloned().collect();
             // Only a store that is ahead may have dropped what the snapshot reads.
             let stored_metadata = (ts < stored)
                 .then(|| window.metadata_at(stored).cloned())
                 .flatten()
                 .filter(|stored| !Arc::ptr_eq(stored, &metadata));
-            (ts, metadata, stored_metadata, commits)
-        };
-        let overlay = Overlay::build(&commits, stored, ts);
-        Ok(Transaction::new(
-            Snapshot::new(reader, ts, metadata, stored_metadata, overlay),
-            context,
-            shared.numbers.clone(),
-        ))
+            drop(window);
+            let overlay = Overlay::build(&commits, stored, ts);
+            return Ok(Transaction::new(
+                Snapshot::new(reader, ts, metadata, stored_metadata, overlay),
+                context,
+                shared.numbers.clone(),
+            ));
+        }
+        Err(out_of_retention())
     }
 
     /// Validates a transaction and hands it to the writer. `done` is called

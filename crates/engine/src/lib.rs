@@ -26,6 +26,7 @@ pub mod document;
 mod engine;
 mod interval_tree;
 mod key_space;
+mod layer;
 pub mod limits;
 mod metadata;
 pub mod query;

@@ -82,15 +82,19 @@ impl ReadSet {
         })
     }
 
-    /// Bytes of memory held, for the accounting of caches.
-    pub fn size_bytes(&self) -> usize {
-        self.points.len() * 24
-            + self
-                .intervals
-                .values()
-                .flat_map(|set| &set.by_start)
-                .map(|(start, end)| 64 + start.len() + end.as_ref().map_or(0, Vec::len))
-                .sum::<usize>()
+    /// Bytes of memory held while subscribed to, the entries in the index of
+    /// subscriptions included: for the accounting of caches.
+    pub fn subscribed_size_bytes(&self) -> usize {
+        // Keys, hash table slots and the list of owners here and there.
+        const POINT: usize = 32 + 96;
+        // A node of either tree, and the keys once here and twice there.
+        const INTERVAL: usize = 64 + 160;
+        let keys =
+            |start: &[u8], end: Option<&[u8]>| 2 * start.len() + 3 * end.map_or(0, <[u8]>::len);
+        let intervals = self
+            .intervals()
+            .map(|(_, start, end)| INTERVAL + keys(start, end));
+        self.points.len() * POINT + self.intervals.len() * 64 + intervals.sum::<usize>()
     }
 }
 

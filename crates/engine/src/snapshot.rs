@@ -1,10 +1,10 @@
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use hull_store::{IndexDocument, IndexId, Order, Reader, StoreError, TabletId};
+use hull_store::{IndexDocument, Order, Reader, StoreError, TabletId};
 use hull_value::{InternalId, PackedValue, Timestamp, keys::Interval};
 
+use crate::layer::{Changes, Layer};
 use crate::metadata::{IndexInfo, Metadata};
 use crate::window::Overlay;
 
@@ -27,7 +27,15 @@ pub(crate) struct ScannedRow {
     pub(crate) value: PackedValue,
 }
 
-/// Key, id and, if it was read along, the document of an index entry.
+/// What a scan walks.
+#[derive(Clone, Copy)]
+pub(crate) enum ScanTarget<'a> {
+    /// The documents by id: keys are the 16 bytes of the internal id.
+    Tablet(TabletId),
+    Index(&'a IndexInfo),
+}
+
+/// Key, id and, if it was read along, the document of an entry.
 type StoredRow = (Vec<u8>, InternalId, Option<(Timestamp, Bytes)>);
 
 /// Readers that are not in use, kept open because opening one costs a connection.
@@ -89,41 +97,6 @@ impl Drop for PooledReader {
     }
 }
 
-/// Changes laid over a scan, later layers winning over earlier ones.
-pub(crate) trait Layer {
-    fn entries(&self, index: IndexId) -> Option<&BTreeMap<Arc<[u8]>, Option<InternalId>>>;
-    /// `Some(None)`: the layer says that the document does not exist.
-    fn document(
-        &self,
-        tablet: TabletId,
-        id: InternalId,
-    ) -> Option<Option<(Timestamp, PackedValue)>>;
-    /// Ids in `interval` that the layer says something about.
-    fn ids_in(&self, tablet: TabletId, interval: &Interval) -> Vec<InternalId>;
-}
-
-impl Layer for Overlay {
-    fn entries(&self, index: IndexId) -> Option<&BTreeMap<Arc<[u8]>, Option<InternalId>>> {
-        self.entries.get(&index)
-    }
-
-    fn document(
-        &self,
-        tablet: TabletId,
-        id: InternalId,
-    ) -> Option<Option<(Timestamp, PackedValue)>> {
-        self.documents.get(&(tablet, id)).cloned()
-    }
-
-    fn ids_in(&self, tablet: TabletId, interval: &Interval) -> Vec<InternalId> {
-        self.documents
-            .keys()
-            .filter(|(t, id)| *t == tablet && interval.contains(&id.0))
-            .map(|(_, id)| *id)
-            .collect()
-    }
-}
-
 impl Snapshot {
     pub(crate) fn new(
         reader: PooledReader,
@@ -162,60 +135,24 @@ impl Snapshot {
         Ok(stored.grown_by(growth, 0).documents)
     }
 
-    /// Returns up to `limit` rows of `index` in `interval` with `own` (the
-    /// transaction's writes) laid over. Costs O(rows returned + changes passed).
-    pub(crate) fn scan_index(
+    /// Returns up to `limit` rows of `target` in `interval` with `own` (the
+    /// transaction's writes) laid over. Costs O(rows returned + removed ones passed).
+    pub(crate) fn scan(
         &mut self,
-        index: &IndexInfo,
+        target: ScanTarget<'_>,
         interval: &Interval,
         order: Order,
         limit: usize,
         own: &dyn Layer,
     ) -> Result<Vec<ScannedRow>, StoreError> {
-        let mut changes: BTreeMap<Arc<[u8]>, Option<InternalId>> = BTreeMap::new();
-        for layer in [&self.overlay as &dyn Layer, own] {
-            if let Some(entries) = layer.entries(index.index) {
-                for (key, target) in entries.range::<[u8], _>(bounds(interval)) {
-                    changes.insert(key.clone(), *target);
-                }
-            }
-        }
-        let mut rest = interval.clone();
-        let mut rows = Vec::new();
-        let mut exhausted = false;
-        while rows.len() < limit && !exhausted {
-            let wanted = limit - rows.len();
-            let batch = self.stored_rows(index, &rest, order, wanted)?;
-            exhausted = batch.len() < wanted;
-            let frontier = batch.last().map(|(key, _, _)| key.clone());
-            for (row_key, row_id, stored) in batch {
-                emit_changes(
-                    &mut changes,
-                    Some((&row_key, order)),
-                    order,
-                    &mut |key, id| {
-                        rows.push((key, id, None));
-                    },
-                );
-                if changes
-                    .remove(row_key.as_slice())
-                    .is_none_or(|target| target.is_some())
-                {
-                    rows.push((row_key, row_id, stored));
-                }
-            }
-            if exhausted {
-                emit_changes(&mut changes, None, order, &mut |key, id| {
-                    rows.push((key, id, None))
-                });
-            } else if let Some(frontier) = frontier {
-                rest = remainder(rest, frontier, order);
-            }
-        }
-        rows.truncate(limit);
-        let tablet = index.tablet;
+        let rows = self.merged_rows(target, interval, order, limit, own)?;
+        let tablet = match target {
+            ScanTarget::Tablet(tablet) => tablet,
+            ScanTarget::Index(index) => index.tablet,
+        };
         let mut scanned = Vec::with_capacity(rows.len());
         for (key, id, stored) in rows {
+            // A document may have changed without its key.
             let changed = own
                 .document(tablet, id)
                 .or_else(|| self.overlay.document(tablet, id));
@@ -226,7 +163,7 @@ impl Snapshot {
             };
             let Some((ts, value)) = document else {
                 return Err(StoreError::Corrupt {
-                    detail: format!("index {} points to a missing document", index.index.0),
+                    detail: format!("an entry of tablet {} has no document", tablet.0),
                 });
             };
             scanned.push(ScannedRow { key, id, ts, value });
@@ -234,142 +171,84 @@ impl Snapshot {
         Ok(scanned)
     }
 
-    /// Returns up to `limit` rows of the store with their documents, or without
-    /// where those have to be looked up one by one: no write maintains an index
-    /// after it was dropped, so its entries may point to deleted documents.
-    fn stored_rows(
+    /// The rows of the store with those of the layers in their places.
+    fn merged_rows(
         &mut self,
-        index: &IndexInfo,
-        interval: &Interval,
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<StoredRow>, StoreError> {
-        let stored_metadata = self.stored_metadata.as_ref();
-        let reader = self.reader.get();
-        if stored_metadata.is_none_or(|metadata| metadata.maintains(index)) {
-            let rows =
-                reader.scan_index_documents(index.index, index.tablet, interval, order, limit)?;
-            let with_document = |row: IndexDocument| (row.key, row.id, Some((row.ts, row.value)));
-            return Ok(rows.into_iter().map(with_document).collect());
-        }
-        let rows = reader.scan_index(index.index, interval, order, limit)?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.key, row.id, None))
-            .collect())
-    }
-
-    /// The same for `by_id`: keys are the 16 bytes of the internal id.
-    pub(crate) fn scan_tablet(
-        &mut self,
-        tablet: TabletId,
+        target: ScanTarget<'_>,
         interval: &Interval,
         order: Order,
         limit: usize,
         own: &dyn Layer,
-    ) -> Result<Vec<ScannedRow>, StoreError> {
-        let mut changes: BTreeMap<Arc<[u8]>, Option<InternalId>> = BTreeMap::new();
-        for layer in [&self.overlay as &dyn Layer, own] {
-            for id in layer.ids_in(tablet, interval) {
-                let exists = layer
-                    .document(tablet, id)
-                    .is_some_and(|document| document.is_some());
-                changes.insert(Arc::from(id.0.as_slice()), exists.then_some(id));
-            }
-        }
+    ) -> Result<Vec<StoredRow>, StoreError> {
+        let layers = [&self.overlay as &dyn Layer, own];
+        let mut changes = Changes::new(
+            layers.map(|layer| layer.changes(target, interval, order)),
+            order,
+        );
+        let stored_metadata = self.stored_metadata.as_deref();
+        let reader = self.reader.get();
         let mut rest = interval.clone();
-        let mut rows = Vec::new();
-        let mut exhausted = false;
-        while rows.len() < limit && !exhausted {
+        let mut rows: Vec<StoredRow> = Vec::new();
+        let mut is_exhausted = false;
+        while rows.len() < limit && !is_exhausted {
             let wanted = limit - rows.len();
-            let batch = self
-                .reader
-                .get()
-                .scan_tablet(tablet, &rest, order, wanted)?;
-            exhausted = batch.len() < wanted;
-            let frontier = batch.last().map(|(id, _, _)| id.0.to_vec());
-            for (id, ts, bytes) in batch {
-                emit_changes(&mut changes, Some((&id.0, order)), order, &mut |_, id| {
-                    rows.push((id, None))
-                });
-                match changes.remove(id.0.as_slice()) {
-                    None => rows.push((id, Some((ts, bytes)))),
-                    Some(Some(_)) => rows.push((id, None)),
-                    Some(None) => {}
+            let batch = stored_rows(reader, stored_metadata, target, &rest, order, wanted)?;
+            is_exhausted = batch.len() < wanted;
+            if let Some((last, _, _)) = batch.last() {
+                rest = remainder(rest, last.clone(), order);
+            }
+            for row in batch {
+                while let Some((key, change)) = changes.next_before(Some(&row.0)) {
+                    rows.extend(change.map(|id| (key.to_vec(), id, None)));
+                }
+                match changes.next_at(&row.0) {
+                    None => rows.push(row),
+                    Some(change) => rows.extend(change.map(|id| (row.0, id, None))),
                 }
             }
-            if exhausted {
-                emit_changes(&mut changes, None, order, &mut |_, id| {
-                    rows.push((id, None))
-                });
-            } else if let Some(frontier) = frontier {
-                rest = remainder(rest, frontier, order);
+            while is_exhausted
+                && rows.len() < limit
+                && let Some((key, change)) = changes.next_before(None)
+            {
+                rows.extend(change.map(|id| (key.to_vec(), id, None)));
             }
         }
         rows.truncate(limit);
-        let mut scanned = Vec::with_capacity(rows.len());
-        for (id, stored) in rows {
-            let document = match stored {
-                Some((ts, bytes)) => Some((ts, PackedValue::from_stored_bytes(bytes))),
-                None => match own.document(tablet, id) {
-                    Some(document) => document,
-                    None => self.get(tablet, id)?,
-                },
-            };
-            if let Some((ts, value)) = document {
-                scanned.push(ScannedRow {
-                    key: id.0.to_vec(),
-                    id,
-                    ts,
-                    value,
-                });
-            }
-        }
-        Ok(scanned)
+        Ok(rows)
     }
 }
 
-fn bounds(interval: &Interval) -> (std::ops::Bound<&[u8]>, std::ops::Bound<&[u8]>) {
-    use std::ops::Bound;
-    let start = interval.start.as_slice();
-    match interval.end.as_deref() {
-        // BTreeMap::range panics on inverted bounds; an empty interval has no keys.
-        Some(end) if end <= start => (Bound::Included(start), Bound::Excluded(start)),
-        Some(end) => (Bound::Included(start), Bound::Excluded(end)),
-        None => (Bound::Included(start), Bound::Unbounded),
-    }
-}
-
-/// Takes the added entries that come before `until` in scan order (all of them
-/// for `None`) out of `changes`; removed entries on the way are dropped.
-fn emit_changes(
-    changes: &mut BTreeMap<Arc<[u8]>, Option<InternalId>>,
-    until: Option<(&[u8], Order)>,
+/// Returns up to `limit` rows of the store with their documents, or without
+/// where those have to be looked up one by one: no write maintains an index
+/// after it was dropped, so its entries may point to deleted documents.
+fn stored_rows(
+    reader: &mut dyn Reader,
+    stored_metadata: Option<&Metadata>,
+    target: ScanTarget<'_>,
+    interval: &Interval,
     order: Order,
-    emit: &mut impl FnMut(Vec<u8>, InternalId),
-) {
-    loop {
-        let next = match order {
-            Order::Asc => changes.first_key_value(),
-            Order::Desc => changes.last_key_value(),
-        };
-        let Some((key, _)) = next else { return };
-        let comes_before = match until {
-            None => true,
-            Some((limit, Order::Asc)) => **key < *limit,
-            Some((limit, Order::Desc)) => **key > *limit,
-        };
-        if !comes_before {
-            return;
+    limit: usize,
+) -> Result<Vec<StoredRow>, StoreError> {
+    let index = match target {
+        ScanTarget::Index(index) => index,
+        ScanTarget::Tablet(tablet) => {
+            let rows = reader.scan_tablet(tablet, interval, order, limit)?;
+            let with_key =
+                |(id, ts, value): (InternalId, _, _)| (id.0.to_vec(), id, Some((ts, value)));
+            return Ok(rows.into_iter().map(with_key).collect());
         }
-        let taken = match order {
-            Order::Asc => changes.pop_first(),
-            Order::Desc => changes.pop_last(),
-        };
-        if let Some((key, Some(id))) = taken {
-            emit(key.to_vec(), id);
-        }
+    };
+    if stored_metadata.is_none_or(|metadata| metadata.maintains(index)) {
+        let rows =
+            reader.scan_index_documents(index.index, index.tablet, interval, order, limit)?;
+        let with_document = |row: IndexDocument| (row.key, row.id, Some((row.ts, row.value)));
+        return Ok(rows.into_iter().map(with_document).collect());
     }
+    let rows = reader.scan_index(index.index, interval, order, limit)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.key, row.id, None))
+        .collect())
 }
 
 /// What is left of `interval` after the row with key `last` in scan order.

@@ -10,9 +10,10 @@ use hull_value::{
 
 use crate::engine::BeginContext;
 use crate::key_space::KeySpace;
+use crate::layer::{ChangesInOrder, Layer, documents_in, entries_in};
 use crate::metadata::{IndexInfo, Metadata, TableInfo, TableState};
 use crate::read_set::ReadSet;
-use crate::snapshot::{Layer, ScannedRow, Snapshot};
+use crate::snapshot::{ScanTarget, ScannedRow, Snapshot};
 use crate::system;
 
 mod documents;
@@ -348,7 +349,7 @@ impl Transaction {
 
     pub(crate) fn scan(
         &mut self,
-        index: ScanTarget<'_>,
+        target: ScanTarget<'_>,
         interval: &Interval,
         order: Order,
         limit: usize,
@@ -359,15 +360,9 @@ impl Transaction {
         } else {
             &self.writes
         };
-        match index {
-            ScanTarget::Tablet(tablet) => self
-                .snapshot
-                .scan_tablet(tablet, interval, order, limit, own),
-            ScanTarget::Index(index) => {
-                self.snapshot.scan_index(index, interval, order, limit, own)
-            }
-        }
-        .map_err(storage_error)
+        self.snapshot
+            .scan(target, interval, order, limit, own)
+            .map_err(storage_error)
     }
 
     pub(crate) fn finish(self) -> Finished {
@@ -433,13 +428,6 @@ impl Transaction {
     }
 }
 
-/// What a scan walks.
-#[derive(Clone, Copy)]
-pub(crate) enum ScanTarget<'a> {
-    Tablet(TabletId),
-    Index(&'a IndexInfo),
-}
-
 impl PendingDocument {
     fn is_change(&self) -> bool {
         self.old.as_ref().map(|(_, value)| value) != self.new.as_ref()
@@ -447,8 +435,19 @@ impl PendingDocument {
 }
 
 impl Layer for Writes {
-    fn entries(&self, index: IndexId) -> Option<&BTreeMap<Arc<[u8]>, Option<InternalId>>> {
-        self.entries.get(&index)
+    fn changes<'a>(
+        &'a self,
+        target: ScanTarget<'_>,
+        interval: &Interval,
+        order: Order,
+    ) -> ChangesInOrder<'a> {
+        match target {
+            ScanTarget::Tablet(tablet) => {
+                let exists = |pending: &PendingDocument| pending.new.is_some();
+                documents_in(&self.documents, tablet, interval, order, exists)
+            }
+            ScanTarget::Index(index) => entries_in(self.entries.get(&index.index), interval, order),
+        }
     }
 
     fn document(
@@ -458,14 +457,6 @@ impl Layer for Writes {
     ) -> Option<Option<(Timestamp, PackedValue)>> {
         let pending = self.documents.get(&(tablet, id))?;
         Some(pending.new.clone().map(|value| (self.ts, value)))
-    }
-
-    fn ids_in(&self, tablet: TabletId, interval: &Interval) -> Vec<InternalId> {
-        self.documents
-            .range((tablet, InternalId([0; 16]))..=(tablet, InternalId([255; 16])))
-            .map(|((_, id), _)| *id)
-            .filter(|id| interval.contains(&id.0))
-            .collect()
     }
 }
 

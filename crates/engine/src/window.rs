@@ -2,12 +2,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use hull_store::{IndexId, TabletId};
-use hull_value::{InternalId, PackedValue, Timestamp};
+use hull_store::{IndexId, Order, TabletId};
+use hull_value::{InternalId, PackedValue, Timestamp, keys::Interval};
 
 use crate::key_space::KeySpace;
+use crate::layer::{ChangesInOrder, Layer, documents_in, entries_in};
 use crate::limits;
 use crate::metadata::Metadata;
+use crate::snapshot::ScanTarget;
 use crate::system;
 
 /// Everything one commit changed, with old and new values.
@@ -118,7 +120,8 @@ impl Window {
     /// Takes back every commit after `ts`: the store has refused them. What has
     /// seen one of them is neither right nor can it be committed.
     pub(crate) fn abort_after(&mut self, ts: Timestamp) {
-        while let Some(commit) = self.commits.pop_back_if(|commit| commit.ts > ts) {
+        let kept = self.commits.partition_point(|commit| commit.ts <= ts);
+        for commit in self.commits.drain(kept..) {
             self.size_bytes -= commit.size_bytes;
         }
         while self.metadata.len() > 1 && self.metadata.back().is_some_and(|(from, _)| *from > ts) {
@@ -150,8 +153,8 @@ impl Window {
             .map(|(_, metadata)| metadata)
     }
 
-    /// Metadata at `published`. Commits about to be published may have been
-    /// trimmed already; then it is that of the oldest snapshot there can be.
+    /// Metadata at `published`, which may have been read a while ago: what has
+    /// been trimmed since, the oldest snapshot there can be stands for.
     pub(crate) fn published_metadata(&self, published: Timestamp) -> &Arc<Metadata> {
         self.metadata_at(published).unwrap_or_else(|| {
             &self
@@ -223,8 +226,8 @@ impl Window {
 /// The difference between a store snapshot and the wished timestamp.
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
-    pub(crate) documents: HashMap<(TabletId, InternalId), Option<(Timestamp, PackedValue)>>,
-    pub(crate) entries: HashMap<IndexId, BTreeMap<Arc<[u8]>, Option<InternalId>>>,
+    documents: BTreeMap<(TabletId, InternalId), Option<(Timestamp, PackedValue)>>,
+    entries: HashMap<IndexId, BTreeMap<Arc<[u8]>, Option<InternalId>>>,
     /// By how many documents each tablet grows.
     pub(crate) growth: HashMap<TabletId, i64>,
 }
@@ -277,5 +280,29 @@ impl Overlay {
         if documents != 0 {
             *self.growth.entry(tablet).or_default() += documents;
         }
+    }
+}
+
+impl Layer for Overlay {
+    fn changes<'a>(
+        &'a self,
+        target: ScanTarget<'_>,
+        interval: &Interval,
+        order: Order,
+    ) -> ChangesInOrder<'a> {
+        match target {
+            ScanTarget::Tablet(tablet) => {
+                documents_in(&self.documents, tablet, interval, order, Option::is_some)
+            }
+            ScanTarget::Index(index) => entries_in(self.entries.get(&index.index), interval, order),
+        }
+    }
+
+    fn document(
+        &self,
+        tablet: TabletId,
+        id: InternalId,
+    ) -> Option<Option<(Timestamp, PackedValue)>> {
+        self.documents.get(&(tablet, id)).cloned()
     }
 }

@@ -149,7 +149,6 @@ fn publish(
     if !hits.is_empty() {
         shared.listener.invalidated(&hits);
     }
-    shared.window().trim(ts, ts);
     let ready = {
         let mut inner = state.lock();
         shared.published.store(ts.0, Ordering::Release);
@@ -160,6 +159,8 @@ fn publish(
         let later = inner.waiting.split_off(&Timestamp(ts.0 + 1));
         std::mem::replace(&mut inner.waiting, later)
     };
+    // Not before: the latest timestamp must be readable at any time.
+    shared.window().trim(ts, ts);
     state.changed.notify_all();
     let is_metadata_changed = published
         .iter()

@@ -24,8 +24,8 @@ use crate::cursors::Cursors;
 use crate::environment;
 use crate::images::Images;
 use crate::live::{
-    Evaluation, Invalidations, LiveQueries, LiveQuery, LiveQueryRequest, LiveResult, Question,
-    Waker,
+    Asker, Evaluation, Invalidations, LiveQueries, LiveQuery, LiveQueryRequest, LiveResult,
+    Question, Waker,
 };
 use crate::logs::LogStream;
 use crate::modules::UdfType;
@@ -146,7 +146,8 @@ impl Deployment {
             .name("hull-upkeep".to_owned())
             .spawn({
                 let (runner, upkeep) = (runner.clone(), upkeep.clone());
-                move || upkeep.work(&runner)
+                let live = live.clone();
+                move || upkeep.work(&runner, &live)
             })?;
         Ok(Arc::new(Deployment {
             runner,
@@ -177,8 +178,8 @@ impl Deployment {
     /// Runs a query at the newest timestamp, or hands out the result somebody else's run gave.
     pub async fn query(&self, call: FunctionCall) -> Result<FunctionOutcome, CodedError> {
         check_system_access(&call, "query")?;
-        let identity = call.identity.clone();
-        let (result, ts) = self.live.ask(question(call), &identity).await?;
+        let (question, asker) = question(call);
+        let (result, ts) = self.live.ask(question, &asker).await?;
         Ok(FunctionOutcome {
             result: result.result.clone(),
             log_lines: result.log_lines.clone(),
@@ -194,10 +195,10 @@ impl Deployment {
         ts: Timestamp,
     ) -> Result<FunctionOutcome, CodedError> {
         check_system_access(&call, "query")?;
-        let (runner, identity) = (self.runner.clone(), call.identity.clone());
-        let question = question(call);
+        let runner = self.runner.clone();
+        let (question, asker) = question(call);
         let run = self
-            .on_worker(move || runner.run_question(&question, &identity, ts))
+            .on_worker(move || runner.run_question(&question, &asker, ts))
             .await??;
         let LiveResult {
             result,
@@ -357,6 +358,7 @@ impl Deployment {
         vec![
             ("hull_queued_jobs", runner.workers.queued() as f64),
             ("hull_live_queries", self.live.nodes_count() as f64),
+            ("hull_live_query_bytes", self.live.watched_bytes() as f64),
             ("hull_query_cache_bytes", self.live.cached_bytes() as f64),
             (
                 "hull_subscriptions",
@@ -506,7 +508,7 @@ impl Upkeeper {
         self.wake();
     }
 
-    fn work(&self, runner: &Runner) {
+    fn work(&self, runner: &Runner, live: &LiveQueries) {
         while !self.is_closed.load(Ordering::Relaxed) {
             let started = Instant::now();
             // A panic (a corrupt row, say) ends the step, not the thread.
@@ -529,6 +531,7 @@ impl Upkeeper {
             }
             runner.engine.trim(clock::now());
             runner.images.js().release_idle(ISOLATE_IDLE);
+            live.give_memory_back();
             let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
             let (mut wanted, _) = self
                 .changed
@@ -550,14 +553,20 @@ fn check_system_access(call: &FunctionCall, operation: &str) -> Result<(), Coded
     Ok(())
 }
 
-fn question(call: FunctionCall) -> Question {
-    Question {
+fn question(call: FunctionCall) -> (Question, Asker) {
+    let question = Question {
         component_path: call.component_path.unwrap_or_default(),
         path: canonical(&call.path),
         args_json: canonical_args(&call.args_json),
         journal: call.journal,
         is_admin: call.identity.is_admin(),
-    }
+    };
+    let asker = Asker {
+        identity: call.identity,
+        caller: call.caller,
+        request_id: call.request_id,
+    };
+    (question, asker)
 }
 
 fn canonical(path: &str) -> String {

@@ -96,7 +96,7 @@ pub(crate) struct Request<'r> {
     pub(crate) may_call_internal: bool,
     /// JSON text of the array of arguments.
     pub(crate) args_json: &'r str,
-    /// Whether arguments and result may hold unresolved commit timestamps.
+    /// Whether arguments, and the result of a query, may hold unresolved commit timestamps.
     pub(crate) allows_commit_ts: bool,
     pub(crate) journal: Option<&'r str>,
 }
@@ -315,7 +315,8 @@ impl Execution<'_> {
                 format_size(size)
             )));
         }
-        if request.expected == UdfType::Query && value.as_ref().has_commit_ts() {
+        let may_hold_commit_ts = request.allows_commit_ts || request.expected == UdfType::Mutation;
+        if !may_hold_commit_ts && value.as_ref().has_commit_ts() {
             return Err(failed(format!(
                 "Function {} return value invalid: queries cannot return an unresolved commit timestamp",
                 request.path.stripped()

@@ -363,14 +363,14 @@ impl CallHost<'_, '_, '_> {
                 "paginate() is only supported in the app. Learn more at https://docs.convex.dev/components/authoring#pagination",
             ));
         }
+        let args: Json = parse(args, "db.query.paginate")?;
+        let query = Query::parse(args.get("query").unwrap_or(&Json::Null)).map_err(coded)?;
+        let mut request = PageRequest::parse(&args).map_err(coded)?;
         if std::mem::replace(&mut self.has_paginated, true) {
             return Err(user_error(
                 "This query or mutation function ran multiple paginated queries. Convex only supports a single paginated query in each function.",
             ));
         }
-        let args: Json = parse(args, "db.query.paginate")?;
-        let query = Query::parse(args.get("query").unwrap_or(&Json::Null)).map_err(coded)?;
-        let mut request = PageRequest::parse(&args).map_err(coded)?;
         request.journal_end_cursor = self.request.journal.map(str::to_owned);
         let runner = self.execution.runner;
         let page = paginate(query, &request, &runner.cursors, &mut self.reads()).map_err(coded)?;
@@ -439,7 +439,8 @@ impl CallHost<'_, '_, '_> {
             expected,
             may_call_internal: true,
             args_json: &args_json,
-            allows_commit_ts: self.request.expected == UdfType::Mutation,
+            allows_commit_ts: self.request.allows_commit_ts
+                || self.request.expected == UdfType::Mutation,
             journal: None,
         };
         let was_stale = is_stale.then(|| self.execution.transaction.set_stale(true));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-/// The caller of a function. Equality is the sharing key of results that depend on the caller.
+/// The caller of a function.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// No token.
@@ -14,6 +14,16 @@ pub enum Identity {
     /// An admin acting as a user: admin rights and the user's identity.
     ActingUser(AdminIdentity, UserIdentity),
     /// The server itself.
+    System,
+}
+
+/// What makes two callers the same to a function that looks at who calls: acting
+/// as a user is the same as that user (data model spec 6.7).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum IdentityKey {
+    Anonymous,
+    User(UserIdentity),
+    Admin(AdminIdentity),
     System,
 }
 
@@ -47,6 +57,15 @@ impl UserIdentity {
 }
 
 impl Identity {
+    pub(crate) fn key(&self) -> IdentityKey {
+        match self {
+            Identity::Anonymous => IdentityKey::Anonymous,
+            Identity::User(user) | Identity::ActingUser(_, user) => IdentityKey::User(user.clone()),
+            Identity::Admin(admin) => IdentityKey::Admin(admin.clone()),
+            Identity::System => IdentityKey::System,
+        }
+    }
+
     /// Whether internal and `_system/*` functions and components may be called.
     pub fn is_admin(&self) -> bool {
         matches!(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hull_engine::{Engine, ReadSet, Transaction, document, system};
+use hull_engine::{Engine, Transaction, document, system};
 use hull_sync::UdfPath;
 use hull_value::{CodedError, PackedValue, Timestamp, Value, ValueRef};
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use crate::deployment::DeploymentConfig;
 use crate::execution::{CallError, Component, Execution, Observed, Request, Returned, Sizes};
 use crate::identity::Identity;
 use crate::images::{BuiltInVariables, Images};
-use crate::live::{LiveResult, Question, QuestionRunner, Run};
+use crate::live::{Asker, LiveResult, Question, QuestionRunner, Run, RunDone};
 use crate::logs::{Completion, LogLine, LogStream, UsageStats};
 use crate::modules::{ModuleCache, UdfType};
 use crate::mutations::MutationLane;
@@ -63,46 +63,65 @@ impl Runner {
     pub(crate) fn run_question(
         &self,
         question: &Question,
-        identity: &Identity,
+        asker: &Asker,
         ts: Timestamp,
     ) -> Result<Run, CodedError> {
+        let mut transaction = self.engine.begin_at(ts, &clock::begin_context())?;
+        let mut observed = Observed::default();
+        let (result, log_lines) = match question.path.parse::<UdfPath>() {
+            Err(_) => (Err(not_found(&question.path)), Vec::new()),
+            Ok(path) if path.is_system() => {
+                let result = self.run_system_question(question, &path, asker, &mut transaction)?;
+                (result, Vec::new())
+            }
+            Ok(path) => {
+                let component =
+                    system_functions::find_component(&mut transaction, &question.component_path)?;
+                match component {
+                    None => {
+                        let error = component_not_found(&question.component_path);
+                        (Err(error), Vec::new())
+                    }
+                    Some(component) => self.run_user_question(
+                        question,
+                        &path,
+                        &component,
+                        asker,
+                        &mut transaction,
+                        &mut observed,
+                    )?,
+                }
+            }
+        };
+        let (result, journal) = match result {
+            Ok(returned) => (Ok(returned.value), returned.journal),
+            // Whoever has a page keeps its boundaries past an error.
+            Err(error) => (Err(error), question.journal.clone()),
+        };
+        let request_id = asker.request_id.clone();
+        Ok(Run {
+            result: LiveResult::new(result, log_lines, journal, request_id),
+            reads: transaction.into_reads(),
+            observed_identity: observed.identity,
+            observed_time: observed.time,
+        })
+    }
+
+    fn run_user_question(
+        &self,
+        question: &Question,
+        path: &UdfPath,
+        component: &Component,
+        asker: &Asker,
+        transaction: &mut Transaction,
+        observed: &mut Observed,
+    ) -> Result<(Result<Returned, FunctionError>, Vec<LogLine>), CodedError> {
         let started = Instant::now();
         let started_ms = clock::now_ms();
-        let mut transaction = self.engine.begin_at(ts, &clock::begin_context())?;
-        let path: Result<UdfPath, _> = question.path.parse();
-        let Ok(path) = path else {
-            return Ok(Run {
-                result: LiveResult::new(Err(not_found(&question.path)), Vec::new(), None),
-                reads: ReadSet::default(),
-                observed_identity: false,
-                observed_time: false,
-                is_shareable: true,
-            });
-        };
-        if path.is_system() {
-            return self.run_system_question(question, &path, identity, transaction);
-        }
-        let component =
-            match system_functions::find_component(&mut transaction, &question.component_path)? {
-                Some(component) => component,
-                None => {
-                    return Ok(Run {
-                        result: LiveResult::new(
-                            Err(component_not_found(&question.component_path)),
-                            Vec::new(),
-                            None,
-                        ),
-                        reads: transaction.into_reads(),
-                        observed_identity: false,
-                        observed_time: false,
-                        is_shareable: true,
-                    });
-                }
-            };
         let mut execution = Execution {
             runner: self,
-            transaction: &mut transaction,
-            identity,
+            transaction,
+            identity: &asker.identity,
             time_ms: started_ms.floor(),
             observed: Observed::default(),
             log_lines: Vec::new(),
@@ -112,8 +131,8 @@ impl Runner {
             sizes: Sizes::default(),
         };
         let result = execution.call(&Request {
-            component: &component,
-            path: &path,
+            component,
+            path,
             expected: UdfType::Query,
             may_call_internal: question.is_admin,
             args_json: &question.args_json,
@@ -121,71 +140,52 @@ impl Runner {
             journal: question.journal.as_deref(),
         });
         execution.add_warnings();
-        let Execution {
-            observed,
-            log_lines,
-            user_time,
-            ..
-        } = execution;
-        let (result, journal) = match result {
-            Ok(returned) => (Ok(returned.value), returned.journal),
-            Err(CallError::Function(error)) => (Err(error), question.journal.clone()),
+        *observed = execution.observed;
+        let (log_lines, user_time) = (execution.log_lines, execution.user_time);
+        let result = match result {
+            Ok(returned) => Ok(returned),
+            Err(CallError::Function(error)) => Err(error),
             Err(CallError::System(error)) => return Err(error),
         };
+        let value = result.as_ref().map(|returned| returned.value.clone());
         self.log(
-            &path,
-            &component,
+            path,
+            component,
             UdfType::Query,
-            identity,
+            &asker.identity,
             Logged {
-                result: &result,
+                result: &value.map_err(FunctionError::clone),
                 log_lines: &log_lines,
-                usage: usage_stats(&transaction),
+                usage: usage_stats(transaction),
                 started_ms,
                 execution_time: started.elapsed(),
                 user_time: Some(user_time),
                 cached: false,
-                request_id: clock::random_request_id(),
-                caller: crate::call::Caller::SyncWorker,
+                request_id: asker.request_id.clone(),
+                caller: asker.caller,
             },
         );
-        let is_shareable = result.is_ok();
-        Ok(Run {
-            result: LiveResult::new(result, log_lines, journal),
-            reads: transaction.into_reads(),
-            observed_identity: observed.identity,
-            observed_time: observed.time,
-            is_shareable,
-        })
+        Ok((result, log_lines))
     }
 
     fn run_system_question(
         &self,
         question: &Question,
         path: &UdfPath,
-        identity: &Identity,
-        mut transaction: Transaction,
-    ) -> Result<Run, CodedError> {
-        let result = if identity.is_admin() {
-            system_functions::run_query(self, &mut transaction, path, question)
-        } else {
-            Err(CallError::Function(FunctionError {
+        asker: &Asker,
+        transaction: &mut Transaction,
+    ) -> Result<Result<Returned, FunctionError>, CodedError> {
+        if !asker.identity.is_admin() {
+            return Ok(Err(FunctionError {
                 message: "Operation query not permitted".to_owned(),
                 data: None,
-            }))
-        };
-        let (result, journal) = match result {
-            Ok(returned) => (Ok(returned.value), returned.journal),
-            Err(CallError::Function(error)) => (Err(error), None),
-            Err(CallError::System(error)) => return Err(error),
-        };
-        Ok(Run {
-            result: LiveResult::new(result, Vec::new(), journal),
-            reads: transaction.into_reads(),
-            observed_identity: false,
-            observed_time: false,
-            is_shareable: true,
-        })
+            }));
+        }
+        match system_functions::run_query(self, transaction, path, question) {
+            Ok(returned) => Ok(Ok(returned)),
+            Err(CallError::Function(error)) => Ok(Err(error)),
+            Err(CallError::System(error)) => Err(error),
+        }
     }
 
     pub(crate) fn attempt(
@@ -315,20 +315,20 @@ impl QuestionRunner for QuestionWorkers {
     fn run(
         &self,
         question: Arc<Question>,
-        identity: Identity,
+        asker: Asker,
         ts: Timestamp,
-        done: Box<dyn FnOnce(Result<Run, CodedError>) + Send>,
+        done: RunDone,
     ) -> Result<(), CodedError> {
         let runner = self.0.clone();
         self.0.workers.submit(move || {
             let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                runner.run_question(&question, &identity, ts)
+                runner.run_question(&question, &asker, ts)
             }));
             done(run.unwrap_or_else(|_| Err(CodedError::internal("a query run panicked"))));
         })
     }
 
-    fn served_from_cache(&self, question: &Question, identity: &Identity, result: &LiveResult) {
+    fn served_from_cache(&self, question: &Question, asker: &Asker, result: &LiveResult) {
         let Ok(path) = question.path.parse::<UdfPath>() else {
             return;
         };
@@ -343,7 +343,7 @@ impl QuestionRunner for QuestionWorkers {
             &path,
             &component,
             UdfType::Query,
-            identity,
+            &asker.identity,
             Logged {
                 result: &result.result,
                 log_lines: &result.log_lines,
@@ -352,10 +352,14 @@ impl QuestionRunner for QuestionWorkers {
                 execution_time: Duration::ZERO,
                 user_time: None,
                 cached: true,
-                request_id: clock::random_request_id(),
-                caller: crate::call::Caller::HttpApi,
+                request_id: asker.request_id.clone(),
+                caller: asker.caller,
             },
         );
+    }
+
+    fn now_ms(&self) -> f64 {
+        clock::now_ms()
     }
 }
 

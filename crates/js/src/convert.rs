@@ -10,7 +10,6 @@ use hull_value::PackedValue;
 use hull_value::json::{CommitTsPolicy, pack_encoded};
 
 use crate::ffi::{self, JSAtom, JSContext, JSValue};
-use crate::isolate::CallKind;
 use crate::js::Js;
 
 pub(crate) mod bindings;
@@ -126,13 +125,10 @@ fn is_field_name(name: &str) -> bool {
         && name.bytes().all(|byte| (32..127).contains(&byte))
 }
 
-/// Parses the JSON text of a result.
-pub(crate) fn parse_result(text: &str, kind: CallKind) -> Result<PackedValue, String> {
-    let policy = match kind {
-        CallKind::Query => CommitTsPolicy::Reject,
-        CallKind::Mutation => CommitTsPolicy::Allow,
-    };
-    pack_encoded(text, policy).map_err(|error| error.to_string())
+/// Parses the JSON text of a result. Whether it may hold commit timestamp
+/// placeholders is the host's to say.
+pub(crate) fn parse_result(text: &str) -> Result<PackedValue, String> {
+    pack_encoded(text, CommitTsPolicy::Allow).map_err(|error| error.to_string())
 }
 
 /// Frees atoms made for one object.

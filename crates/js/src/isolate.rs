@@ -311,9 +311,7 @@ impl Driver<'_> {
         let text = js.chars(result).map(|chars| chars.to_strict());
         self.vm.check_fatal()?;
         match text {
-            Some(Some(text)) => {
-                convert::parse_result(&text, call.kind).map_err(|why| invalid(&why))
-            }
+            Some(Some(text)) => convert::parse_result(&text).map_err(|why| invalid(&why)),
             Some(None) => Err(invalid("lone surrogate in a string")),
             None => Err(invalid("the function did not return a string")),
         }

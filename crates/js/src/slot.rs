@@ -167,12 +167,6 @@ impl Run {
         }
     }
 
-    /// Whether such a result may be delivered; otherwise the string protocol
-    /// reports it.
-    pub(crate) fn allows(&self, result: &hull_value::PackedValue) -> bool {
-        self.phase == Phase::Mutation || !result.as_ref().has_commit_ts()
-    }
-
     /// Keeps the first reason to stop.
     pub(crate) fn stop(&mut self, reason: Fatal) {
         self.fatal.get_or_insert(reason);

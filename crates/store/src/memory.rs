@@ -49,6 +49,15 @@ pub enum Fault {
     ReadFails,
 }
 
+/// Something to do at a moment that a test cannot reach otherwise.
+struct Hook(Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hook")
+    }
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
@@ -65,6 +74,12 @@ impl MemoryStore {
     /// (writes or reads) that succeed.
     pub fn inject(&self, fault: Fault, successes: u64) {
         self.shared.lock().faults.push((fault, successes));
+    }
+
+    /// Calls `hook` once, after the next snapshot of a reader was taken and
+    /// before the reader knows.
+    pub fn after_begin(&self, hook: impl FnOnce() + Send + 'static) {
+        self.shared.lock().after_begin = Some(Hook(Box::new(hook)));
     }
 
     /// Makes writes stop between "written" and "durable" until

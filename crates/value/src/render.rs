@@ -20,7 +20,8 @@ fn render_into(value: ValueRef<'_>, out: &mut String) {
         ValueRef::Boolean(flag) => write!(out, "{flag}"),
         ValueRef::String(text) => write!(out, "{text:?}"),
         ValueRef::Bytes(bytes) => write!(out, "b\"{}\"", STANDARD.encode(bytes)),
-        ValueRef::CommitTs => out.write_str("commitTs"),
+        // What validation sees (data model spec 5.6).
+        ValueRef::CommitTs => write!(out, "{}", i64::MAX),
         ValueRef::Array(array) => {
             out.push('[');
             for (position, element) in array.iter().enumerate() {

@@ -1,10 +1,11 @@
 use hull_store::Order;
 use hull_value::{CodedError, keys::Interval};
 
-use super::{ScanTarget, Transaction};
+use super::Transaction;
 use crate::key_space::KeySpace;
 use crate::metadata::{IndexState, Namespace};
 use crate::query::{IndexedDocument, QuerySource, ResolvedIndex};
+use crate::snapshot::ScanTarget;
 use crate::system;
 
 /// A transaction as the queries of one component see it.

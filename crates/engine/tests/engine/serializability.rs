@@ -1,9 +1,11 @@
-//! Whatever threads do at the same time, the order of commit timestamps explains it.
+//! Whatever threads do at the same time, the order of commit timestamps explains
+//! it: what transactions read, and how long what subscriptions were told is right.
 
-use std::sync::Mutex;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 
-use hull_engine::{CommitError, ReadSet, Transaction};
+use hull_engine::{CommitError, ReadSet, SubscriptionId, Transaction};
 use hull_store::Order;
 use hull_value::{Timestamp, Value};
 
@@ -29,10 +31,21 @@ struct Committed {
     steps: Vec<Step>,
 }
 
+/// What a subscription was told, and from when on.
+#[derive(Debug)]
+struct Told {
+    scan: Scan,
+    since: Timestamp,
+    rows: Vec<Value>,
+    /// An error: when it ended before it had begun.
+    subscription: Result<SubscriptionId, Timestamp>,
+}
+
 struct Shared<'a> {
     db: &'a Db,
     ids: Mutex<Vec<String>>,
     log: Mutex<Vec<Committed>>,
+    told: Mutex<Vec<Told>>,
 }
 
 /// Reads and writes at random; later steps depend on what earlier ones read.
@@ -90,7 +103,29 @@ impl Shared<'_> {
             ids.drain(..surplus);
             drop(ids);
             self.log.lock().unwrap().push(done);
+            if random.percent(50) {
+                self.watch(random);
+            }
         }
+    }
+
+    /// Subscribes to a query as of a moment that is over when it has run.
+    fn watch(&self, random: &mut Random) {
+        let since = self.db.engine.latest();
+        let mut transaction = self.db.begin_at(since);
+        let scan = Scan::random(random);
+        let rows = scan.run(&mut transaction);
+        let reads = Arc::new(transaction.into_reads());
+        if random.percent(50) {
+            std::thread::yield_now();
+        }
+        let subscription = self.db.engine.subscribe(reads, since);
+        self.told.lock().unwrap().push(Told {
+            scan,
+            since,
+            rows,
+            subscription,
+        });
     }
 
     fn attempt(&self, random: &mut Random) -> (Transaction, Vec<Step>) {
@@ -156,8 +191,8 @@ impl Shared<'_> {
     }
 }
 
-/// Runs the log one transaction after the other; returns the last state.
-fn replay(mut log: Vec<Committed>) -> State {
+/// Runs the log one transaction after the other; returns the state after each.
+fn replay(mut log: Vec<Committed>) -> BTreeMap<Timestamp, State> {
     // A transaction that wrote nothing saw the state after the commit it began at.
     log.sort_by_key(|committed| (committed.ts, !committed.is_write));
     for pair in log.windows(2) {
@@ -168,8 +203,10 @@ fn replay(mut log: Vec<Committed>) -> State {
             pair[0].ts
         );
     }
-    let mut state = State::new();
+    let mut states = BTreeMap::from([(Timestamp(0), State::new())]);
     for Committed { ts, steps, .. } in log {
+        let (_, before) = states.last_key_value().unwrap();
+        let mut state = before.clone();
         for step in &steps {
             match step {
                 Step::Got(id, found) => {
@@ -194,8 +231,37 @@ fn replay(mut log: Vec<Committed>) -> State {
                 }
             }
         }
+        states.insert(ts, state);
     }
-    state
+    states
+}
+
+/// What subscriptions were told must be right until they were hit.
+fn check_told(
+    told: Vec<Told>,
+    hits: &HashMap<SubscriptionId, Timestamp>,
+    states: &BTreeMap<Timestamp, State>,
+) {
+    for Told {
+        scan,
+        since,
+        rows,
+        subscription,
+    } in told
+    {
+        let end = match subscription {
+            Ok(id) => hits.get(&id).copied(),
+            Err(invalid_from) => Some(invalid_from),
+        };
+        assert!(end.is_none_or(|end| end > since), "{scan:?} at {since}");
+        let (_, first) = states.range(..=since).next_back().unwrap();
+        assert_eq!(scan.expected(first), rows, "{scan:?} at {since}");
+        let until = end.map_or(Timestamp(u64::MAX), |end| Timestamp(end.0 - 1));
+        for (ts, state) in states.range(since..=until) {
+            let expected = scan.expected(state);
+            assert_eq!(expected, rows, "{scan:?} of {since} at {ts}, ended {end:?}");
+        }
+    }
 }
 
 #[test]
@@ -207,6 +273,7 @@ fn commit_order_explains_every_read() {
             db: &db,
             ids: Mutex::default(),
             log: Mutex::default(),
+            told: Mutex::default(),
         };
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
@@ -217,12 +284,16 @@ fn commit_order_explains_every_read() {
         let log = shared.log.into_inner().unwrap();
         let last = log.iter().map(|committed| committed.ts).max().unwrap();
         db.wait_until_published(last);
-        let state = replay(log);
+        let states = replay(log);
+        // Hits are reported before the commit that makes them is published.
+        let hits = db.take_hits().into_iter().collect();
+        check_told(shared.told.into_inner().unwrap(), &hits, &states);
+        let (_, state) = states.last_key_value().unwrap();
         for index in ["by_id", "by_creation_time", "by_a", "by_ab"] {
             let scan = Scan::all(index, Order::Asc);
             assert_eq!(
                 scan.run(&mut db.begin_at(last)),
-                scan.expected(&state),
+                scan.expected(state),
                 "{index}"
             );
         }

@@ -135,3 +135,30 @@ fn a_timestamp_before_the_window_is_refused() {
     assert!(old.is_err_and(|error| error.class == hull_value::ErrorClass::OutOfRetention));
     history.check(&db, &mut random, history.tip(), false);
 }
+
+#[test]
+fn the_tip_can_be_read_although_the_window_overflows_meanwhile() {
+    let db = std::sync::Arc::new(Db::with_items());
+    let (id, before) = db.run(|t| crate::fixture::insert(t, 0, 0));
+    let overflow = {
+        let db = db.clone();
+        move || {
+            let commits = 2 + hull_engine::limits::WINDOW_BYTES_MAX / 1_800_000;
+            for n in 0..commits {
+                let text = format!("{n}{}", "x".repeat(900_000));
+                db.run(|t| crate::fixture::patch(t, &id, "b", Some(text.into())).unwrap());
+            }
+        }
+    };
+    db.store.after_begin(overflow.clone());
+    let transaction = db.begin();
+    assert_eq!(transaction.begin_ts(), db.engine.latest());
+    drop(transaction);
+    // What the reader itself is at needs no window.
+    let latest = db.engine.latest();
+    db.store.after_begin(overflow);
+    assert!(db.engine.begin_at(latest, &db.context()).is_ok());
+    assert!(db.engine.latest() > latest);
+    let gone = db.engine.begin_at(before, &db.context());
+    assert!(gone.is_err_and(|error| error.class == hull_value::ErrorClass::OutOfRetention));
+}

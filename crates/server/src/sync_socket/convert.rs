@@ -15,7 +15,6 @@ use hull_sync::{
 use hull_value::{CodedError, PackedValue, json};
 
 use crate::authorization::Authorizer;
-use crate::request_id;
 
 /// Encodes a result the first time any session shows it; all share the bytes.
 pub(super) fn query_result(live: &LiveResult, redact: bool) -> Arc<QueryResult> {
@@ -27,7 +26,7 @@ pub(super) fn query_result(live: &LiveResult, redact: bool) -> Arc<QueryResult> 
                 QueryResult::updated(|out| json::encode(value.as_ref(), out), &lines, journal)
             }
             Err(error) => {
-                let request_id = FunctionRequestId::new(&request_id::random());
+                let request_id = FunctionRequestId::new(&live.request_id);
                 QueryResult::failed(&failure(error, request_id, redact), &lines, journal)
             }
         }

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use hull_value::keys::Interval;
 use hull_value::{InternalId, Timestamp};
 
-use super::Shared;
 use super::state::State;
 use super::versioned::Sequence;
+use super::{Hook, Shared};
 use crate::{
     IndexDocument, IndexId, IndexRow, LogEntry, Order, Reader, StoreError, TabletId, TabletUsage,
 };
@@ -54,6 +54,10 @@ impl Reader for MemoryReader {
         let newest = state.newest_ts(at);
         drop(state);
         self.snapshot = Some(at);
+        let hook = self.shared.lock().after_begin.take();
+        if let Some(Hook(hook)) = hook {
+            hook();
+        }
         Ok(newest)
     }
 

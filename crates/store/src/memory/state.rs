@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hull_value::{InternalId, Timestamp};
 
 use super::versioned::{Sequence, Versioned};
-use super::{Fault, Survivors};
+use super::{Fault, Hook, Survivors};
 use crate::{DocumentWrite, IndexId, IndexWrite, StoreError, TabletId, TabletUsage};
 
 #[derive(Debug, Default)]
@@ -27,6 +27,7 @@ pub(super) struct State {
     snapshots: BTreeMap<Sequence, usize>,
     /// With the number of operations that succeed before each strikes.
     pub(super) faults: Vec<(Fault, u64)>,
+    pub(super) after_begin: Option<Hook>,
     pub(super) sync_held: bool,
     pub(super) has_writer: bool,
     pub(super) is_crashed: bool,

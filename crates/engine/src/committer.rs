@@ -207,10 +207,11 @@ impl Committer {
             })));
         }
         let ts = window.next_ts(now);
-        let prepared = match prepared {
+        let mut prepared = match prepared {
             Some(prepared) if !has_placeholder => prepared,
             _ => prepare(&finished, Some(ts)),
         };
+        prepared.add_session_records(ts);
         let metadata = apply_metadata(window.tip_metadata(), &prepared, ts);
         let record = CommitRecord {
             ts,
@@ -468,10 +469,10 @@ impl Drop for Lane<'_> {
 }
 
 /// A transaction's writes as the window and the store want them.
-struct Prepared {
-    documents: Vec<DocumentChange>,
-    entries: Vec<EntryChange>,
-    touched: Vec<(KeySpace, Arc<[u8]>)>,
+pub(crate) struct Prepared {
+    pub(crate) documents: Vec<DocumentChange>,
+    pub(crate) entries: Vec<EntryChange>,
+    pub(crate) touched: Vec<(KeySpace, Arc<[u8]>)>,
 }
 
 impl Prepared {

@@ -32,6 +32,7 @@ mod metadata;
 pub mod query;
 mod read_set;
 mod schema_change;
+mod session_records;
 mod snapshot;
 mod subscriptions;
 pub mod system;

@@ -33,7 +33,7 @@ pub const UDF_CONFIG: TabletId = TabletId(8);
 pub const COMPONENTS: TabletId = TabletId(9);
 /// Configured auth providers.
 pub const AUTH_PROVIDERS: TabletId = TabletId(10);
-/// Single rows of deployment-wide state: canonical URLs, paused or not.
+/// Single rows of deployment-wide state, canonical URLs for one.
 pub const DEPLOYMENT_STATE: TabletId = TabletId(11);
 /// Component definitions of the last push.
 pub const COMPONENT_DEFINITIONS: TabletId = TabletId(12);
@@ -69,6 +69,9 @@ pub const TABLES_BY_NAME: IndexId = IndexId(1);
 pub const TABLES_BY_NUMBER: IndexId = IndexId(2);
 pub const INDEXES_BY_TABLET: IndexId = IndexId(3);
 pub const SCHEMAS_BY_NAMESPACE: IndexId = IndexId(4);
+
+/// A stored index: session records by the time of their commit, then id.
+pub const SESSION_REQUESTS_BY_TIME: IndexId = IndexId(5);
 
 /// Whether rows of `tablet` live in memory.
 pub fn is_resident(tablet: TabletId) -> bool {

@@ -212,6 +212,16 @@ impl Transaction {
         Ok(found.map(|(_, value)| value))
     }
 
+    /// Reads a document as it was committed, and when.
+    pub(crate) fn read_revision(
+        &mut self,
+        tablet: TabletId,
+        id: InternalId,
+    ) -> Result<Option<(Timestamp, PackedValue)>, CodedError> {
+        self.reads.add_point(tablet, id);
+        self.snapshot.get(tablet, id).map_err(storage_error)
+    }
+
     /// How many documents a tablet has, own writes included. Costs O(own writes).
     fn count(&mut self, tablet: TabletId) -> Result<u64, CodedError> {
         let committed = self.snapshot.count(tablet).map_err(storage_error)?;

@@ -18,12 +18,9 @@ use crate::writer::trim_step;
 
 /// How long a failed or overwritten schema can still be asked for (data model spec 5.5).
 const DEAD_SCHEMA_NANOS: u64 = 3_600_000_000_000;
-/// How long a mutation that is sent again is recognised.
-const SESSION_RECORD_NANOS: u64 = 14 * 24 * 3_600_000_000_000;
-/// Time between two looks for old session records.
-const SWEEP_INTERVAL_NANOS: u64 = 3_600_000_000_000;
-/// Time between two looks for old history without commits: those look, too.
-const TRIM_INTERVAL_NANOS: u64 = 600_000_000_000;
+/// Time between two looks for old session records and, besides those that
+/// commits make, for old history.
+const LOOK_INTERVAL_NANOS: u64 = 600_000_000_000;
 /// How much history is forgotten in one step.
 const TRIM_STEP: TrimStep = TrimStep {
     entries_max: 4_096,
@@ -43,8 +40,10 @@ pub struct Upkeep {
 pub(crate) struct Progress {
     pub(crate) indexes: HashMap<IndexId, Walk>,
     pub(crate) schemas: HashMap<InternalId, SchemaWalk>,
+    /// The walk over session records from before they were listed by time.
+    pub(crate) session_records: Walk,
     turns: Turns,
-    sweep: Sweep,
+    forget: Timer,
     trim: Timer,
 }
 
@@ -59,13 +58,6 @@ pub(crate) struct SchemaWalk {
     pub(crate) tables_done: HashSet<String>,
     pub(crate) walk: Walk,
     pub(crate) documents: u64,
-}
-
-/// The walk over the session records.
-#[derive(Default)]
-struct Sweep {
-    timer: Timer,
-    after: Option<Vec<u8>>,
 }
 
 /// Something to do, with what is more urgent first.
@@ -91,7 +83,7 @@ enum Work {
     PurgeIndex(TabletId, IndexId),
     PurgeTable(TabletId),
     ForgetSchema(InternalId),
-    SweepSessions,
+    ForgetSessionRecords,
     TrimHistory,
 }
 
@@ -142,12 +134,12 @@ impl Engine {
         let chosen = {
             let mut progress = upkeep.lock();
             progress.forget_ended(&metadata);
-            let Progress { sweep, trim, .. } = &mut *progress;
-            for (timer, interval, work) in [
-                (&mut sweep.timer, SWEEP_INTERVAL_NANOS, Work::SweepSessions),
-                (trim, TRIM_INTERVAL_NANOS, Work::TrimHistory),
+            let Progress { forget, trim, .. } = &mut *progress;
+            for (timer, work) in [
+                (forget, Work::ForgetSessionRecords),
+                (trim, Work::TrimHistory),
             ] {
-                if timer.is_due(context.now, interval) {
+                if timer.is_due(context.now, LOOK_INTERVAL_NANOS) {
                     let urgency = Urgency::Cleanup;
                     items.push(Item { urgency, work });
                 }
@@ -249,7 +241,12 @@ impl Engine {
                     _ => Ok(()),
                 }
             }),
-            Work::SweepSessions => self.sweep_sessions(upkeep, context),
+            Work::ForgetSessionRecords => {
+                if self.forget_session_records(upkeep, context)? {
+                    upkeep.lock().forget = Timer::default();
+                }
+                Ok(())
+            }
             Work::TrimHistory => {
                 let (limits, now) = (self.shared().history, context.now);
                 if self.in_writer(move |writer| trim_step(writer, limits, now, TRIM_STEP))? {
@@ -258,32 +255,6 @@ impl Engine {
                 Ok(())
             }
         }
-    }
-
-    /// Deletes what is old of one page of session records.
-    fn sweep_sessions(&self, upkeep: &Upkeep, context: &BeginContext) -> Result<(), CodedError> {
-        let after = upkeep.lock().sweep.after.clone();
-        let page = self.page(system::SESSION_REQUESTS, after.as_deref(), context)?;
-        let old: Vec<InternalId> = page
-            .rows
-            .iter()
-            .filter(|row| row.ts.0.saturating_add(SESSION_RECORD_NANOS) < context.now.0)
-            .map(|row| row.id)
-            .collect();
-        if !old.is_empty() {
-            self.retrying(context, |transaction| {
-                old.iter().try_for_each(|id| {
-                    transaction.put_system_row(system::SESSION_REQUESTS, *id, None)
-                })
-            })?;
-        }
-        let sweep = &mut upkeep.lock().sweep;
-        if page.is_last {
-            *sweep = Sweep::default();
-        } else {
-            sweep.after = page.rows.last().map(|row| row.key.clone());
-        }
-        Ok(())
     }
 }
 

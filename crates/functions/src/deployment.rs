@@ -104,16 +104,13 @@ impl Deployment {
         config: DeploymentConfig,
         store: Arc<dyn Store>,
     ) -> Result<Arc<Deployment>, OpenError> {
-        let live = LiveQueries::new(Box::new(|error| {
-            tracing::error!("the store failed and its state is unknown; stopping: {error}");
-            std::process::abort();
-        }));
+        let live = LiveQueries::new();
         let metadata_changed = Arc::new(tokio::sync::Notify::new());
         let engine = Arc::new(Engine::open(
             store,
             EngineConfig {
                 listener: Arc::new(Invalidations {
-                    live: live.clone(),
+                    live: Arc::downgrade(&live),
                     metadata_changed: metadata_changed.clone(),
                 }),
                 now: clock::now(),

@@ -420,7 +420,7 @@ pub(crate) fn find_record(
     transaction: &mut Transaction,
     request: SessionRequest,
 ) -> Result<Option<MutationOutcome>, CodedError> {
-    let Some(row) = transaction.system_row(system::SESSION_REQUESTS, record_id(request))? else {
+    let Some((ts, row)) = transaction.session_record(record_id(request))? else {
         return Ok(None);
     };
     let row = row.as_ref();
@@ -428,9 +428,6 @@ pub(crate) fn find_record(
     let result = document::field(row, "result")
         .ok_or_else(malformed)?
         .to_packed();
-    let ts = document::int(row, "ts").and_then(|ts| u64::try_from(ts).ok());
-    // A record of the running batch still holds the placeholder: its commit is the snapshot's own.
-    let ts = ts.map_or_else(|| transaction.begin_ts(), Timestamp);
     let mut log_lines = Vec::new();
     if let Some(ValueRef::Array(lines)) = document::field(row, "logLines") {
         for line in lines.iter() {
@@ -463,11 +460,10 @@ pub(crate) fn put_record(
         })
         .collect();
     let row = document::row([
-        ("ts", Value::CommitTs),
         ("result", result.unpack()),
         ("logLines", Value::Array(lines)),
     ]);
-    transaction.put_system_row(system::SESSION_REQUESTS, record_id(request), Some(row))
+    transaction.put_session_record(record_id(request), row)
 }
 
 fn stored_line(line: ValueRef<'_>) -> Option<LogLine> {

@@ -97,12 +97,14 @@ export class Hull {
     );
   }
 
-  /** Asks the process to end and checks that it does, cleanly and soon. */
+  /** Asks the process to end and checks that it does, cleanly and soon, with the data in one closed file. */
   async stop() {
     if (this.child.result) return;
     this.child.kill("SIGTERM");
     const { code, signal } = await within("shutdown after SIGTERM", STOPS_IN_MS, this.child.exited);
     if (code !== 0) throw new Error(`SIGTERM ended the server with code ${code}, signal ${signal}`);
+    const open = ["-wal", "-shm"].filter((extra) => fs.existsSync(this.databasePath + extra));
+    if (open.length > 0) throw new Error(`SIGTERM left the database open: ${open.join(" and ")} remain`);
   }
 
   /** kill -9. */

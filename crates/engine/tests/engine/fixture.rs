@@ -53,7 +53,11 @@ impl InvalidationListener for Heard {
 
 impl Db {
     pub(crate) fn new() -> Db {
-        let store = MemoryStore::new();
+        Db::over(MemoryStore::new())
+    }
+
+    /// A database with what the store holds already.
+    pub(crate) fn over(store: MemoryStore) -> Db {
         let heard = Arc::new(Heard::default());
         let config = EngineConfig {
             listener: heard.clone(),

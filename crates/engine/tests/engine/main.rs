@@ -18,6 +18,7 @@ mod read_sets;
 mod refused_commits;
 mod schema_checks;
 mod serializability;
+mod session_records;
 mod subscriptions;
 mod timestamps;
 mod upkeep;

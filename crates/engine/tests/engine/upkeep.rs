@@ -1,13 +1,12 @@
 //! In which order background work is done, in what portions, and what is forgotten.
 
-use hull_engine::{BeginContext, IndexState, SchemaState, Upkeep, system};
+use hull_engine::{BeginContext, IndexState, SchemaState, Upkeep};
 use hull_store::IndexId;
 use hull_value::{Schema, Timestamp, Value};
 
-use crate::fixture::{Db, ITEMS, NOW, ROOT, SCHEMA, get, insert, int, object, patch};
+use crate::fixture::{Db, ITEMS, NOW, ROOT, SCHEMA, get, insert, object, patch};
 
 const MINUTE: u64 = 60_000_000_000;
-const DAY: u64 = 24 * 60 * MINUTE;
 
 const STRICT: &str = r#"{"schemaValidation":true,"tables":[{"tableName":"items","indexes":[],
     "documentType":{"type":"object","value":{"a":{"fieldType":{"type":"bigint"},"optional":false}}}}]}"#;
@@ -148,31 +147,4 @@ fn dead_schemas_are_forgotten_after_an_hour_and_disturb_nobody() {
     let ts = db.queue(writer).expect("nothing that concerns the writer");
     db.wait_until_published(ts);
     assert!(get(&mut db.begin(), &id).is_some());
-}
-
-#[test]
-fn session_records_are_kept_for_two_weeks() {
-    let db = Db::new();
-    let put = |numbers: std::ops::Range<u32>| {
-        db.run(|t| {
-            for number in numbers {
-                let id = system::row_id(&[&number.to_be_bytes()]);
-                let row = hull_engine::document::row([("n", int(number.into()))]);
-                t.put_system_row(system::SESSION_REQUESTS, id, Some(row))
-                    .unwrap();
-            }
-        });
-    };
-    put(0..600);
-    let upkeep = Upkeep::default();
-    upkeep_at(&db, &upkeep, NOW.0);
-    upkeep_at(&db, &upkeep, NOW.0 + 13 * DAY);
-    assert_eq!(db.stored_documents(system::SESSION_REQUESTS), 600);
-    let mut transaction = db.begin();
-    insert(&mut transaction, 1, 1);
-    let later = Timestamp(NOW.0 + 13 * DAY);
-    db.engine.commit_and_wait(transaction, later).unwrap();
-    put(600..650);
-    upkeep_at(&db, &upkeep, NOW.0 + 14 * DAY + MINUTE);
-    assert_eq!(db.stored_documents(system::SESSION_REQUESTS), 50);
 }

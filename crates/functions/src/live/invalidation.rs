@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use hull_engine::{InvalidationListener, SubscriptionId};
 use hull_store::StoreError;
@@ -6,22 +6,28 @@ use hull_value::Timestamp;
 
 use super::registry::LiveQueries;
 
-/// The engine's listener: forwards to the registry, which is made before the engine.
+/// The engine's listener: forwards to the registry, which is made before the
+/// engine and holds it; without a registry there is nobody to tell.
 pub(crate) struct Invalidations {
-    pub(crate) live: Arc<LiveQueries>,
+    pub(crate) live: Weak<LiveQueries>,
     /// Told when tables, indexes or schemas have changed.
     pub(crate) metadata_changed: Arc<tokio::sync::Notify>,
 }
 
 impl InvalidationListener for Invalidations {
     fn invalidated(&self, hits: &[(SubscriptionId, Timestamp)]) {
+        let Some(live) = self.live.upgrade() else {
+            return;
+        };
         for (subscription, ts) in hits {
-            self.live.invalidate(*subscription, *ts);
+            live.invalidate(*subscription, *ts);
         }
     }
 
     fn published(&self, _: Timestamp) {
-        self.live.rerun_outdated();
+        if let Some(live) = self.live.upgrade() {
+            live.rerun_outdated();
+        }
     }
 
     fn metadata_changed(&self) {
@@ -29,6 +35,7 @@ impl InvalidationListener for Invalidations {
     }
 
     fn storage_failed(&self, error: &StoreError) {
-        self.live.storage_failed(error);
+        tracing::error!("the store failed and its state is unknown; stopping: {error}");
+        std::process::abort();
     }
 }

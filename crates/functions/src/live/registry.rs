@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use hashbrown::HashMap;
 use hull_engine::{Engine, SubscriptionId};
-use hull_store::StoreError;
 use hull_value::Timestamp;
 
 use crate::identity::Identity;
@@ -29,13 +28,10 @@ pub(crate) struct LiveQueries {
     /// Memory of answers that somebody subscribes to.
     watched_bytes: AtomicUsize,
     subscribers: AtomicU64,
-    on_storage_failure: Box<dyn Fn(&StoreError) + Send + Sync>,
 }
 
 impl LiveQueries {
-    pub(crate) fn new(
-        on_storage_failure: Box<dyn Fn(&StoreError) + Send + Sync>,
-    ) -> Arc<LiveQueries> {
+    pub(crate) fn new() -> Arc<LiveQueries> {
         Arc::new(LiveQueries {
             engine: OnceLock::new(),
             runner: OnceLock::new(),
@@ -45,7 +41,6 @@ impl LiveQueries {
             idle: IdleAnswers::default(),
             watched_bytes: AtomicUsize::new(0),
             subscribers: AtomicU64::new(0),
-            on_storage_failure,
         })
     }
 
@@ -275,10 +270,6 @@ impl LiveQueries {
         for (node, slot) in outdated {
             self.rerun(&node, &slot);
         }
-    }
-
-    pub(super) fn storage_failed(&self, error: &StoreError) {
-        (self.on_storage_failure)(error);
     }
 
     pub(super) fn engine(&self) -> &Arc<Engine> {

@@ -71,10 +71,10 @@ impl InvalidationListener for Published {
 
 impl Stage {
     pub(super) fn new() -> Stage {
-        let live = LiveQueries::new(Box::new(|error| panic!("the store failed: {error}")));
+        let live = LiveQueries::new();
         let published = Arc::new(Published {
             listener: Invalidations {
-                live: live.clone(),
+                live: Arc::downgrade(&live),
                 metadata_changed: Arc::default(),
             },
             ts: Mutex::new(Timestamp(0)),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use hull_functions::{
-    Caller, Deployment, DeploymentConfig, FunctionCall, Identity, random_request_id,
+    Caller, Deployment, DeploymentConfig, FunctionCall, FunctionLimits, Identity, random_request_id,
 };
 use hull_store_sqlite::{SqliteOptions, SqliteStore};
 use hull_value::{PackedValue, ValueRef};
@@ -42,6 +42,7 @@ impl LocalDeployment {
             site_origin: "http://127.0.0.1:3211".to_owned(),
             workers: std::thread::available_parallelism().map_or(2, usize::from),
             redact_logs_to_client: false,
+            limits: FunctionLimits::default(),
         };
         let deployment = Deployment::open(config, Arc::new(store))?;
         push::push(&deployment, push::whole_app(app)).await?;

@@ -11,7 +11,7 @@ use crate::read_set::ReadSet;
 use crate::snapshot::{ReaderPool, Snapshot};
 use crate::subscriptions::{SubscriptionId, Subscriptions};
 use crate::system;
-use crate::transaction::{Transaction, storage_error};
+use crate::transaction::{Ceilings, Transaction, storage_error};
 use crate::window::{Overlay, Window};
 
 /// A database: one store, one committer, any number of transactions at a time.
@@ -30,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) numbers: Arc<AtomicU32>,
     pub(crate) listener: Arc<dyn InvalidationListener>,
     pub(crate) history: HistoryLimits,
+    ceilings: Ceilings,
 }
 
 pub struct EngineConfig {
@@ -39,6 +40,8 @@ pub struct EngineConfig {
     /// Randomness for the rows a fresh database starts with.
     pub seed: [u8; 32],
     pub history: HistoryLimits,
+    /// What one transaction may use.
+    pub ceilings: Ceilings,
 }
 
 /// Times a transaction begins again because the window moved past the state its
@@ -106,6 +109,7 @@ impl Engine {
             published: AtomicU64::new(ts.0),
             listener: config.listener,
             history: config.history,
+            ceilings: config.ceilings,
         });
         let committer = Committer::start(shared.clone(), store.writer()?);
         let engine = Engine { shared, committer };
@@ -196,6 +200,7 @@ impl Engine {
                 Snapshot::new(reader, ts, metadata, stored_metadata, overlay),
                 context,
                 shared.numbers.clone(),
+                shared.ceilings,
             ));
         }
         Err(out_of_retention())

@@ -13,10 +13,10 @@ pub const INTERVALS_READ_MAX: usize = 4_096;
 pub const DOCUMENTS_WRITTEN_MAX: usize = 16_000;
 /// Bytes of documents one mutation may write.
 pub const BYTES_WRITTEN_MAX: usize = 16 << 20;
-/// Largest user document, in bytes of data model spec 1.6.
-pub const DOCUMENT_SIZE_MAX: usize = 1 << 20;
-/// Deepest user document.
-pub const DOCUMENT_NESTING_MAX: usize = 16;
+/// Rows that one transaction may write to tables of the system.
+pub const SYSTEM_ROWS_WRITTEN_MAX: usize = 40_000;
+/// Bytes of those.
+pub const SYSTEM_BYTES_WRITTEN_MAX: usize = 128 << 20;
 /// User tables of a deployment, all namespaces together.
 pub const TABLES_MAX: usize = 10_000;
 /// Commits that may be validated and not yet durable.

@@ -38,5 +38,5 @@ pub use filter::{Arithmetic, Comparison, Filter};
 pub use id_range::compile_id_range;
 pub use paginate::{PAGE_SIZE_MAX, Page, PageRequest, PageStatus, paginate};
 pub use range::compile_range;
-pub use source::{IndexedDocument, QuerySource, ResolvedIndex};
+pub use source::{IndexedDocument, QuerySource, ReadLimits, ResolvedIndex};
 pub use stream::QueryStream;

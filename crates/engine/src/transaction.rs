@@ -99,6 +99,7 @@ impl Transaction {
         snapshot: Snapshot,
         context: &BeginContext,
         numbers: Arc<AtomicU32>,
+        ceilings: Ceilings,
     ) -> Transaction {
         let metadata = snapshot.metadata.clone();
         let creation_ns = context.now.0.max(snapshot.ts.0 + 1);
@@ -112,7 +113,7 @@ impl Transaction {
             reads: ReadSet::default(),
             asked: ReadSet::default(),
             undo: Vec::new(),
-            usage: Usage::default(),
+            usage: Usage::new(ceilings),
             ids: ids::IdGenerator::new(context.seed, context.now),
             next_creation_time: creation_time_ms(creation_ns),
             numbers,
@@ -279,6 +280,8 @@ impl Transaction {
         new: Option<PackedValue>,
     ) -> Result<(), CodedError> {
         self.reads.add_point(tablet, id);
+        let size_bytes = new.as_ref().map_or(0, |row| row.as_bytes().len());
+        self.usage.charge_system_write(size_bytes)?;
         self.write(tablet, id, new, None)
     }
 

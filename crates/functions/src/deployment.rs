@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hull_engine::{
-    CommitError, Engine, EngineConfig, EngineError, HistoryLimits, Transaction, Upkeep, document,
-    system,
+    Ceilings, CommitError, Engine, EngineConfig, EngineError, HistoryLimits, Transaction, Upkeep,
+    document, system,
 };
 use hull_store::Store;
 use hull_sync::UdfPath;
@@ -48,6 +48,25 @@ pub struct DeploymentConfig {
     pub workers: usize,
     /// Whether clients see neither error texts nor console lines.
     pub redact_logs_to_client: bool,
+    pub limits: FunctionLimits,
+}
+
+/// What one query or mutation may use, the functions it calls included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionLimits {
+    pub transaction: Ceilings,
+    /// Time it may compute, host calls excluded.
+    pub user_time: Duration,
+}
+
+impl Default for FunctionLimits {
+    /// The limits of function runtime spec 4.
+    fn default() -> FunctionLimits {
+        FunctionLimits {
+            transaction: Ceilings::default(),
+            user_time: Duration::from_secs(1),
+        }
+    }
 }
 
 /// See the [crate documentation](crate).
@@ -116,6 +135,7 @@ impl Deployment {
                 now: clock::now(),
                 seed: clock::random_seed(),
                 history: HistoryLimits::default(),
+                ceilings: config.limits.transaction,
             },
         )?);
         let js = hull_js::Engine::new(hull_js::EngineConfig::default())

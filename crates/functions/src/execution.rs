@@ -24,8 +24,6 @@ pub(crate) const ARGS_SIZE_MAX: usize = 16 << 20;
 const CALL_DEPTH_MAX: usize = 8;
 /// Console lines kept of one execution.
 const LOG_LINES_MAX: usize = 256;
-/// Time a query or mutation may compute, host calls excluded.
-pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time it may spend in host calls, nested functions included.
 const SYSTEM_TIMEOUT: Duration = Duration::from_secs(15);
 const SYSTEM_TIMEOUT_CODE: &str = "SystemTimeoutError";
@@ -256,6 +254,7 @@ impl Execution<'_> {
             .isolate()
             .map_err(|error| js_error(error, &*image.table))?;
         let (time_ms, lines_before) = (self.time_ms, self.log_lines.len());
+        let user_timeout = self.user_timeout();
         let mut host = CallHost::new(self, request);
         let outcome = isolate.call(
             &Call {
@@ -267,7 +266,7 @@ impl Execution<'_> {
                 args_json: request.args_json,
                 seed: clock::random_seed(),
                 time_ms,
-                user_timeout: USER_TIMEOUT,
+                user_timeout,
             },
             &mut host,
         );
@@ -296,6 +295,10 @@ impl Execution<'_> {
             }
         })?;
         Ok(Returned { value, journal })
+    }
+
+    fn user_timeout(&self) -> Duration {
+        self.runner.config.limits.user_time
     }
 
     fn check_result(
@@ -354,7 +357,7 @@ impl Execution<'_> {
     /// Asked before each of them. The reads of one are limited, so none takes
     /// long by itself, and functions have a limit of their own.
     pub(crate) fn check_time(&self) -> Result<(), CodedError> {
-        if self.started.elapsed() <= SYSTEM_TIMEOUT + USER_TIMEOUT {
+        if self.started.elapsed() <= SYSTEM_TIMEOUT + self.user_timeout() {
             return Ok(());
         }
         Err(CodedError::new(
@@ -367,12 +370,13 @@ impl Execution<'_> {
     /// Adds the lines that warn of limits nearly reached (function runtime spec 4).
     pub(crate) fn add_warnings(&mut self) {
         let mut warnings = Vec::new();
-        if is_near(self.user_time.as_nanos(), USER_TIMEOUT.as_nanos()) {
+        let limit = self.user_timeout();
+        if is_near(self.user_time.as_nanos(), limit.as_nanos()) {
             let actual = Duration::from_millis(self.user_time.as_millis() as u64);
             warnings.push((
                 "UserTimeout",
                 format!(
-                    "Function execution took a long time. (maximum duration: {USER_TIMEOUT:?}, actual duration: {actual:?})."
+                    "Function execution took a long time. (maximum duration: {limit:?}, actual duration: {actual:?})."
                 ),
             ));
         }

@@ -47,7 +47,8 @@ pub use call::{
 };
 pub use clock::random_request_id;
 pub use deployment::{
-    CanonicalUrlKind, CanonicalUrls, Deployment, DeploymentConfig, EnvironmentChange, OpenError,
+    CanonicalUrlKind, CanonicalUrls, Deployment, DeploymentConfig, EnvironmentChange,
+    FunctionLimits, OpenError,
 };
 pub use identity::{AdminIdentity, Identity, UserIdentity};
 pub use live::{Evaluation, LiveQuery, LiveQueryRequest, LiveResult, Waker};

@@ -14,6 +14,8 @@ use crate::clock;
 
 /// Completed executions kept; older ones are forgotten.
 pub const ENTRIES_MAX: usize = 1_000;
+/// Memory their texts may take, beyond which the oldest are forgotten; the newest stays.
+pub const BYTES_MAX: usize = 16 << 20;
 
 /// One console line, or one line of the system about an execution.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,6 +107,18 @@ pub struct Completion {
     pub return_bytes: Option<u64>,
 }
 
+impl Completion {
+    /// Memory of its texts, all but those of fixed length.
+    fn size_bytes(&self) -> usize {
+        let lines = self.log_lines.iter();
+        let lines: usize = lines
+            .flat_map(|line| &line.messages)
+            .map(|message| size_of::<String>() + message.len())
+            .sum();
+        lines + self.error.as_ref().map_or(0, String::len)
+    }
+}
+
 /// An entry of the stream.
 #[derive(Clone, Debug)]
 pub struct LogEntry {
@@ -138,6 +152,7 @@ pub struct LogStream {
 #[derive(Default)]
 struct Ring {
     entries: VecDeque<Arc<LogEntry>>,
+    size_bytes: usize,
     last_time_ms: f64,
 }
 
@@ -146,8 +161,12 @@ impl LogStream {
         let mut ring = self.lock();
         let time_ms = now_ms.max(next_time(ring.last_time_ms));
         ring.last_time_ms = time_ms;
-        if ring.entries.len() == ENTRIES_MAX {
-            ring.entries.pop_front();
+        ring.size_bytes += completion.size_bytes();
+        while ring.entries.len() == ENTRIES_MAX || ring.size_bytes > BYTES_MAX {
+            let Some(oldest) = ring.entries.pop_front() else {
+                break;
+            };
+            ring.size_bytes -= oldest.completion.size_bytes();
         }
         ring.entries.push_back(Arc::new(LogEntry {
             time_ms,
@@ -283,4 +302,50 @@ pub fn socket_request_id(session: Uuid, request: u32) -> String {
 /// The next time after `time_ms` that survives the trip through the cursor of a query string.
 fn next_time(time_ms: f64) -> f64 {
     (time_ms + 0.001).max(time_ms.next_up())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn completion(line_bytes: usize) -> Completion {
+        let line = LogLine::system("INFO", "test", "x".repeat(line_bytes), 0);
+        Completion {
+            udf_type: "Query",
+            component_path: None,
+            identifier: "a:b".to_owned(),
+            log_lines: vec![line],
+            execution_timestamp: 0.0,
+            cached_result: false,
+            execution_time: Duration::ZERO,
+            user_execution_time: None,
+            error: None,
+            request_id: String::new(),
+            execution_id: Uuid::nil(),
+            parent_execution_id: None,
+            caller: Caller::Tester,
+            identity_type: "system",
+            usage: UsageStats::default(),
+            return_bytes: None,
+        }
+    }
+
+    #[test]
+    fn the_stream_is_bounded_in_entries_and_bytes() {
+        for (line_bytes, pushes, kept) in [
+            (10, ENTRIES_MAX + 5, ENTRIES_MAX),
+            (BYTES_MAX / 4, 20, 3),
+            (BYTES_MAX + 1, 3, 1),
+        ] {
+            let stream = LogStream::default();
+            for _ in 0..pushes {
+                stream.push(completion(line_bytes), 1.0);
+            }
+            let ring = stream.lock();
+            assert_eq!(ring.entries.len(), kept, "lines of {line_bytes} bytes");
+            let held = ring.entries.iter();
+            let held: usize = held.map(|entry| entry.completion.size_bytes()).sum();
+            assert_eq!(ring.size_bytes, held);
+        }
+    }
 }

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hull_functions::{AdminIdentity, Caller, Deployment, DeploymentConfig, FunctionCall, Identity};
+use hull_functions::{
+    AdminIdentity, Caller, Deployment, DeploymentConfig, FunctionCall, FunctionLimits, Identity,
+};
 use hull_store::memory::MemoryStore;
 use serde_json::{Value as Json, json};
 
@@ -17,6 +19,7 @@ fn open() -> Arc<Deployment> {
         site_origin: "http://127.0.0.1:3211".to_owned(),
         workers: 2,
         redact_logs_to_client: false,
+        limits: FunctionLimits::default(),
     };
     Deployment::open(config, Arc::new(MemoryStore::new())).unwrap()
 }

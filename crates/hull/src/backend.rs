@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use hull_functions::{Deployment, DeploymentConfig};
+use hull_functions::{Deployment, DeploymentConfig, FunctionLimits};
 use hull_server::{Gateway, Server, Shutdown};
 use hull_store_sqlite::{SqliteOptions, SqliteStore};
 
@@ -28,6 +28,7 @@ pub(crate) struct BackendOptions<'a> {
     pub(crate) origins: Origins,
     pub(crate) workers: usize,
     pub(crate) redact_logs_to_client: bool,
+    pub(crate) limits: FunctionLimits,
 }
 
 /// The URLs under which functions believe to be reachable.
@@ -57,6 +58,7 @@ impl Backend {
             site_origin: options.origins.site,
             workers: options.workers,
             redact_logs_to_client: options.redact_logs_to_client,
+            limits: options.limits,
         };
         let path = options.store.path().to_owned();
         let deployment = Deployment::open(config, Arc::new(options.store))

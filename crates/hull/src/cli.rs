@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::limits::LimitArguments;
+
 const ABOUT: &str = "A real-time backend that runs your Convex functions next to the data";
 
 const LONG_ABOUT: &str = "\
@@ -119,6 +121,9 @@ pub(crate) struct ServeArguments {
     pub(crate) workers: Option<u16>,
 
     #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+
+    #[command(flatten)]
     pub(crate) ignored: IgnoredArguments,
 }
 
@@ -182,6 +187,9 @@ pub(crate) struct DevArguments {
     /// Do not start the web page.
     #[arg(long)]
     pub(crate) no_page: bool,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
 }
 
 /// Print an admin key.

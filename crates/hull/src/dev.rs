@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use hull_functions::FunctionLimits;
 use hull_server::Server;
 
 use crate::backend::{Backend, BackendOptions, Origins, default_workers, open_store, runtime};
@@ -52,7 +53,12 @@ async fn dev(arguments: &DevArguments) -> anyhow::Result<()> {
     }
     let server = ports::bind(arguments.port, arguments.site_proxy_port).await?;
     let origins = Origins::local(&server)?;
-    let (backend, admin_key) = open_backend(&project, server, origins.clone())?;
+    let (backend, admin_key) = open_backend(
+        &project,
+        server,
+        origins.clone(),
+        arguments.limits.to_function_limits(),
+    )?;
     let env_file = write_files(&project, &origins, &admin_key)?;
 
     process::print(&format!("Backend:  {}", origins.cloud));
@@ -85,6 +91,7 @@ fn open_backend(
     project: &Project,
     server: Server,
     origins: Origins,
+    limits: FunctionLimits,
 ) -> anyhow::Result<(Backend, String)> {
     let folder = project.dir().join(DATA_FOLDER);
     let db_path = folder.join("data.sqlite3");
@@ -98,6 +105,7 @@ fn open_backend(
         origins,
         workers: default_workers(),
         redact_logs_to_client: false,
+        limits,
     })?;
     Ok((backend, admin_key))
 }

@@ -5,6 +5,7 @@ mod cli;
 mod credentials;
 mod dev;
 mod keygen;
+mod limits;
 mod logging;
 mod process;
 mod serve;

@@ -45,6 +45,7 @@ async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
         origins: origins.clone(),
         workers: arguments.workers.map_or_else(default_workers, usize::from),
         redact_logs_to_client: arguments.redact_logs_to_client,
+        limits: arguments.limits.to_function_limits(),
     })?;
     announce(&origins, &credentials)?;
     backend

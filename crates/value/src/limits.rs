@@ -65,13 +65,23 @@ pub(crate) fn too_many_fields(count: usize) -> CodedError {
     )
 }
 
+/// What the limits on documents are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DocumentShape {
+    pub size_bytes: usize,
+    pub nesting: usize,
+}
+
 /// Checks that a document (system fields included) may be stored in a user table.
-pub fn check_document(document: ObjectRef<'_>) -> Result<(), CodedError> {
+pub fn check_document(document: ObjectRef<'_>) -> Result<DocumentShape, CodedError> {
     let invalid = |reason: String| {
         let rendered = render(ValueRef::Object(document));
         let message = format!("Document(value: {rendered}) isn't a valid document: {reason}");
         CodedError::bad_request("InvalidDocumentError", message)
     };
+    if document.len() > OBJECT_FIELDS_MAX {
+        return Err(too_many_fields(document.len()));
+    }
     if let Some(name) = document
         .keys()
         .find(|name| name.starts_with('_') && !is_system_field(name))
@@ -91,7 +101,10 @@ pub fn check_document(document: ObjectRef<'_>) -> Result<(), CodedError> {
     if size_bytes > DOCUMENT_SIZE_MAX_BYTES {
         return Err(too_large(size_bytes, DOCUMENT_SIZE_MAX_BYTES));
     }
-    Ok(())
+    Ok(DocumentShape {
+        size_bytes,
+        nesting,
+    })
 }
 
 fn is_system_field(name: &str) -> bool {

@@ -11,17 +11,18 @@ const SHOWN_LOG_LINES = 60;
 
 /**
  * One server and one pushed app for a whole test file. `prepare` and `dispose`
- * run after the server has started and before it stops.
+ * run after the server has started and before it stops. `diskBytes` gives the
+ * server a disk of its own of that size.
  *
  *     const t = harness("basic");
  *     t.check("inserts are seen", async () => { … t.client() … });
  */
-export function harness(app = "basic", { push = true, prepare, dispose } = {}) {
+export function harness(app = "basic", { push = true, prepare, dispose, diskBytes } = {}) {
   const context = new Harness(app);
   // One hook, as hooks at the top of a file do not wait for each other.
   before(async () => {
     await context.showingLogs(async () => {
-      context.hull = await Hull.start();
+      context.hull = await Hull.start({ diskBytes });
       context.project = new Project(app, context.hull);
       if (push) await context.project.deploy();
       await prepare?.(context);

@@ -22,8 +22,10 @@ export function hullBinary() {
 
 /** One `hull serve` process with its own data folder, ports, name and key. */
 export class Hull {
-  static async start() {
+  /** `diskBytes` puts the data on a disk of its own of that size. */
+  static async start({ diskBytes } = {}) {
     const hull = new Hull();
+    hull.diskBytes = diskBytes;
     hull.instanceName = `test-${randomBytes(4).toString("hex")}`;
     hull.instanceSecret = randomBytes(32).toString("hex");
     hull.dataFolder = temporaryFolder("data");
@@ -54,6 +56,11 @@ export class Hull {
     return path.join(this.dataFolder, "hull.sqlite3");
   }
 
+  /** The folder of the data as the server sees it. */
+  get seenDataFolder() {
+    return path.join("/proc", String(this.child.process.pid), "root", this.dataFolder);
+  }
+
   /** What the server has written since the beginning, restarts included. */
   get log() {
     return [...this.history, this.child?.output ?? ""].join("\n--- restarted ---\n");
@@ -74,7 +81,13 @@ export class Hull {
       if (!this.child.result) throw new Error("restart: the server still runs");
       this.history.push(this.child.output);
     }
-    this.child = new Child(hullBinary(), [
+    // The disk is in memory, and only the server and its namespace see it.
+    const onOwnDisk = `mount -t tmpfs -o size=${this.diskBytes} none "$0" && exec "$@"`;
+    const [command, ...wrapped] = this.diskBytes
+      ? ["unshare", "--map-root-user", "--mount", "sh", "-c", onOwnDisk, this.dataFolder, hullBinary()]
+      : [hullBinary()];
+    this.child = new Child(command, [
+      ...wrapped,
       "serve",
       "--interface", "127.0.0.1",
       "--port", String(this.port),

@@ -5,7 +5,7 @@ use hull_value::{CodedError, ErrorClass, FieldPath, PackedValue, keys::Interval}
 use serde_json::Value as Json;
 
 use super::{
-    CursorCodec, Query, QuerySource, Source,
+    CursorCodec, Query, QuerySource, ReadLimits, Source,
     cursor::Position,
     fingerprint::{self, Fingerprint},
     parse,
@@ -13,7 +13,6 @@ use super::{
     scan::{self, IndexScan},
     stream::{self, Resolved},
 };
-use crate::limits::{BYTES_READ_MAX, DOCUMENTS_READ_MAX};
 
 /// Rows one page may ask for.
 pub const PAGE_SIZE_MAX: usize = 32_000;
@@ -133,7 +132,8 @@ pub fn paginate(
         Some(resolved) => resolved.index.fields.clone(),
         None => stream::builtin_fields(query.source.names().1),
     };
-    let context = Context::new(&query, &fields, request, codec)?;
+    let limits = source.read_limits();
+    let context = Context::new(&query, &fields, request, limits, codec)?;
     let pages = match resolved {
         Some(resolved) if context.start != Some(Position::End) => {
             context.read(resolved, Pipeline::new(query.operators), source)?
@@ -150,6 +150,7 @@ pub fn paginate(
 /// A request with its cursors decoded.
 struct Context<'a> {
     request: &'a PageRequest,
+    limits: ReadLimits,
     codec: &'a dyn CursorCodec,
     fingerprint: Fingerprint,
     start: Option<Position>,
@@ -183,6 +184,7 @@ impl<'a> Context<'a> {
         query: &Query,
         fields: &[FieldPath],
         request: &'a PageRequest,
+        limits: ReadLimits,
         codec: &'a dyn CursorCodec,
     ) -> Result<Self, CodedError> {
         let order = match query.source {
@@ -202,6 +204,7 @@ impl<'a> Context<'a> {
         };
         Ok(Self {
             request,
+            limits,
             codec,
             fingerprint,
             start,
@@ -340,8 +343,10 @@ impl<'a> Context<'a> {
     }
 
     fn status(&self, rows: &Rows) -> Option<PageStatus> {
-        let rows_max = self.request.maximum_rows_read.unwrap_or(DOCUMENTS_READ_MAX);
-        let bytes_max = self.request.maximum_bytes_read.unwrap_or(BYTES_READ_MAX);
+        let rows_max = self.request.maximum_rows_read;
+        let rows_max = rows_max.unwrap_or(self.limits.documents);
+        let bytes_max = self.request.maximum_bytes_read;
+        let bytes_max = bytes_max.unwrap_or(self.limits.bytes);
         let exceeds_three_quarters = |used: usize, max: usize| used > max - max.div_ceil(4);
         if rows.stop == Some(Stop::Limited) {
             Some(PageStatus::SplitRequired)

@@ -38,6 +38,9 @@ pub trait QuerySource {
         interval: Interval,
     ) -> Result<(), CodedError>;
 
+    /// How many documents and bytes may be read in all.
+    fn read_limits(&self) -> ReadLimits;
+
     /// Charges one consumed row to the limits on documents and bytes read.
     ///
     /// Called once per row, in order, before the row's interval is recorded.
@@ -47,6 +50,13 @@ pub trait QuerySource {
         index: &ResolvedIndex,
         document: &IndexedDocument,
     ) -> Result<(), CodedError>;
+}
+
+/// The limits on reading that pages are measured by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimits {
+    pub documents: usize,
+    pub bytes: usize,
 }
 
 /// An index as a query needs to know it.

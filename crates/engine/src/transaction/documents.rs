@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use hull_value::{
-    CodedError, DocumentId, Object, PackedValue, Value, ValueRef, format_size, keys::Interval,
-    render,
-};
+use hull_value::limits::{DocumentShape, check_document};
+use hull_value::{CodedError, DocumentId, Object, PackedValue, Value, keys::Interval, render};
 
 use super::{Transaction, is_usable};
 use crate::document;
 use crate::key_space::KeySpace;
-use crate::limits::{DOCUMENT_NESTING_MAX, DOCUMENT_SIZE_MAX};
 use crate::metadata::{Metadata, Namespace, NamespaceNames, TableInfo};
 use crate::system;
 
@@ -244,7 +241,13 @@ impl Transaction {
             // Nothing is written, charged or invalidated (data model spec 0.5).
             return Ok(packed);
         }
-        let (size, nesting) = check_document(packed.as_ref())?;
+        let document = packed
+            .as_object()
+            .ok_or_else(|| CodedError::internal("a document body is not an object"))?;
+        let DocumentShape {
+            size_bytes,
+            nesting,
+        } = check_document(document)?;
         self.enforce_schema(table, &packed)?;
         self.record_indexes_of(table.tablet);
         if is_new {
@@ -266,8 +269,8 @@ impl Transaction {
                 Some((table, id)),
             )?;
         }
-        self.usage_mut().charge_write(size)?;
-        self.usage_mut().note_written(id, size, nesting);
+        self.usage_mut().charge_write(size_bytes)?;
+        self.usage_mut().note_written(id, size_bytes, nesting);
         Ok(packed)
     }
 
@@ -448,55 +451,4 @@ fn set_system_fields(body: &mut Object, id: Value, creation_time: Value) -> Resu
     body.insert("_id".to_owned(), id);
     body.insert("_creationTime".to_owned(), creation_time);
     Ok(())
-}
-
-/// Checks the limits on documents; returns the document's size and nesting.
-fn check_document(document: ValueRef<'_>) -> Result<(usize, usize), CodedError> {
-    let invalid = |reason: String| {
-        CodedError::bad_request(
-            "InvalidDocumentError",
-            format!(
-                "Document(value: {}) isn't a valid document: {reason}",
-                render(document)
-            ),
-        )
-    };
-    let ValueRef::Object(object) = document else {
-        return Err(CodedError::internal("a document body is not an object"));
-    };
-    if object.len() > hull_value::limits::OBJECT_FIELDS_MAX {
-        return Err(CodedError::bad_request(
-            "TooManyFieldsError",
-            format!(
-                "Object has too many fields ({} > maximum number {})",
-                object.len(),
-                hull_value::limits::OBJECT_FIELDS_MAX
-            ),
-        ));
-    }
-    if let Some(field) = object
-        .keys()
-        .find(|field| field.starts_with('_') && !matches!(*field, "_id" | "_creationTime"))
-    {
-        return Err(invalid(format!(
-            "Field '{field}' starts with an underscore, which is only allowed for system fields like '_id'"
-        )));
-    }
-    let nesting = document.nesting();
-    if nesting > DOCUMENT_NESTING_MAX {
-        return Err(invalid(format!(
-            "Document is too nested (nested {nesting} levels deep > maximum nesting {DOCUMENT_NESTING_MAX})"
-        )));
-    }
-    let size = document.size();
-    if size > DOCUMENT_SIZE_MAX {
-        return Err(CodedError::bad_request(
-            "ValueTooLargeError",
-            format!(
-                "Value is too large ({} > maximum size 1 MiB)",
-                format_size(size)
-            ),
-        ));
-    }
-    Ok((size, nesting))
 }

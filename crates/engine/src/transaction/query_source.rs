@@ -4,7 +4,7 @@ use hull_value::{CodedError, keys::Interval};
 use super::Transaction;
 use crate::key_space::KeySpace;
 use crate::metadata::{IndexState, Namespace};
-use crate::query::{IndexedDocument, QuerySource, ResolvedIndex};
+use crate::query::{IndexedDocument, QuerySource, ReadLimits, ResolvedIndex};
 use crate::snapshot::ScanTarget;
 use crate::system;
 
@@ -126,6 +126,14 @@ impl QuerySource for ComponentReads<'_> {
         };
         self.transaction.record(space, interval.clone());
         self.transaction.charge_interval(space, interval)
+    }
+
+    fn read_limits(&self) -> ReadLimits {
+        let ceilings = &self.transaction.usage().ceilings;
+        ReadLimits {
+            documents: ceilings.documents_read,
+            bytes: ceilings.bytes_read,
+        }
     }
 
     fn record_document(

@@ -12,6 +12,8 @@ pub struct Usage {
     pub intervals_read: usize,
     pub documents_written: usize,
     pub bytes_written: usize,
+    system_rows_written: usize,
+    system_bytes_written: usize,
     /// The largest document written, and the deepest one.
     largest: Option<(usize, DocumentId)>,
     deepest: Option<(usize, DocumentId)>,
@@ -19,7 +21,7 @@ pub struct Usage {
 }
 
 /// How much may be used; lowered for nested calls with `transactionLimits`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ceilings {
     pub documents_read: usize,
     pub bytes_read: usize,
@@ -52,13 +54,20 @@ pub struct TransactionLimits {
 }
 
 impl Usage {
+    pub(crate) fn new(ceilings: Ceilings) -> Usage {
+        Usage {
+            ceilings,
+            ..Usage::default()
+        }
+    }
+
     /// Lowers the ceilings, never raises one; returns the former ones, to be
     /// put back after the nested call.
     pub fn lower_ceilings(&mut self, limits: &TransactionLimits) -> Ceilings {
         let lowered = |ceiling: usize, used: usize, limit: Option<usize>| {
             limit.map_or(ceiling, |limit| ceiling.min(used.saturating_add(limit)))
         };
-        let former = self.ceilings.clone();
+        let former = self.ceilings;
         self.ceilings = Ceilings {
             documents_read: lowered(
                 former.documents_read,
@@ -115,6 +124,22 @@ impl Usage {
         }
         if self.bytes_written > self.ceilings.bytes_written {
             return Err(limits::too_many_bytes_written(self.ceilings.bytes_written));
+        }
+        Ok(())
+    }
+
+    /// Counts a row written to a table of the system. It counts against no
+    /// function's limits, but one commit must not grow without bound either.
+    pub(super) fn charge_system_write(&mut self, size_bytes: usize) -> Result<(), CodedError> {
+        self.system_rows_written += 1;
+        self.system_bytes_written += size_bytes;
+        if self.system_rows_written > limits::SYSTEM_ROWS_WRITTEN_MAX {
+            return Err(limits::too_many_writes(limits::SYSTEM_ROWS_WRITTEN_MAX));
+        }
+        if self.system_bytes_written > limits::SYSTEM_BYTES_WRITTEN_MAX {
+            return Err(limits::too_many_bytes_written(
+                limits::SYSTEM_BYTES_WRITTEN_MAX,
+            ));
         }
         Ok(())
     }
@@ -186,7 +211,7 @@ impl Usage {
                 "TooLargeDocument",
                 &large,
                 largest,
-                limits::DOCUMENT_SIZE_MAX,
+                hull_value::limits::DOCUMENT_SIZE_MAX_BYTES,
                 " bytes",
                 "",
             ),
@@ -194,7 +219,7 @@ impl Usage {
                 "TooNestedDocument",
                 &deep,
                 deepest,
-                limits::DOCUMENT_NESTING_MAX,
+                hull_value::limits::DOCUMENT_NESTING_MAX,
                 "",
                 "",
             ),
@@ -244,6 +269,25 @@ mod tests {
         assert!(error.message.contains("(limit: 3)"), "{}", error.message);
         usage.ceilings = former;
         usage.charge_read(1).unwrap();
+    }
+
+    #[test]
+    fn rows_of_the_system_have_limits_of_their_own() {
+        for (rows, row_bytes, code) in [
+            (limits::SYSTEM_ROWS_WRITTEN_MAX, 0, "TooManyWrites"),
+            (
+                2,
+                limits::SYSTEM_BYTES_WRITTEN_MAX / 2,
+                "TooManyBytesWritten",
+            ),
+        ] {
+            let mut usage = Usage::default();
+            for _ in 0..rows {
+                usage.charge_system_write(row_bytes).unwrap();
+            }
+            assert_eq!(usage.charge_system_write(1).unwrap_err().code, code);
+            assert_eq!(usage.documents_written + usage.bytes_written, 0);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use hull_engine::{
-    BeginContext, CommitError, Engine, EngineConfig, HistoryLimits, InvalidationListener,
+    BeginContext, Ceilings, CommitError, Engine, EngineConfig, HistoryLimits, InvalidationListener,
     Namespace, SubscriptionId, TableInfo, Transaction, Upkeep,
 };
 use hull_store::memory::MemoryStore;
@@ -64,6 +64,7 @@ impl Db {
             now: NOW,
             seed: [0; 32],
             history: HistoryLimits::default(),
+            ceilings: Ceilings::default(),
         };
         let engine = Engine::open(Arc::new(store.clone()), config).unwrap();
         Db {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use hull_engine::{
-    BeginContext, Engine, EngineConfig, HistoryLimits, InvalidationListener, Namespace,
+    BeginContext, Ceilings, Engine, EngineConfig, HistoryLimits, InvalidationListener, Namespace,
     SubscriptionId,
 };
 use hull_store::{Store, StoreError};
@@ -42,6 +42,7 @@ fn check(document_bytes: usize, times_max: u64) {
             bytes_floor: 1 << 20,
             ..HistoryLimits::default()
         },
+        ceilings: Ceilings::default(),
     };
     let engine = Engine::open(store.clone(), config).unwrap();
     let mut seeds = 0_u64;

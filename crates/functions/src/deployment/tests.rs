@@ -14,6 +14,7 @@ fn open() -> Arc<Deployment> {
         site_origin: String::new(),
         workers: 1,
         redact_logs_to_client: false,
+        limits: FunctionLimits::default(),
     };
     Deployment::open(config, Arc::new(MemoryStore::new())).unwrap()
 }

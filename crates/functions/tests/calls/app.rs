@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hull_functions::{
-    AdminIdentity, Caller, Deployment, DeploymentConfig, FunctionCall, Identity, LiveQuery,
-    LiveQueryRequest, LogLine, UserIdentity, Waker,
+    AdminIdentity, Caller, Deployment, DeploymentConfig, FunctionCall, FunctionLimits, Identity,
+    LiveQuery, LiveQueryRequest, LogLine, UserIdentity, Waker,
 };
 use hull_store::memory::MemoryStore;
 use hull_value::json as value_json;
@@ -46,6 +46,10 @@ pub(crate) struct Outcome {
 
 impl App {
     pub(crate) async fn new(source: &str) -> App {
+        App::with_limits(source, FunctionLimits::default()).await
+    }
+
+    pub(crate) async fn with_limits(source: &str, limits: FunctionLimits) -> App {
         let config = DeploymentConfig {
             name: "toy".to_owned(),
             cursor_secret: [9; 32],
@@ -53,6 +57,7 @@ impl App {
             site_origin: "http://127.0.0.1:3211".to_owned(),
             workers: 3,
             redact_logs_to_client: false,
+            limits,
         };
         let deployment = Deployment::open(config, Arc::new(MemoryStore::new())).unwrap();
         let app = App { deployment };

@@ -1,6 +1,9 @@
 //! Limits of calls, at the bound and one past it, and what warns of them
 //! (data model spec 8, function runtime spec 4).
 
+use std::time::Duration;
+
+use hull_functions::FunctionLimits;
 use serde_json::json;
 
 use crate::app::App;
@@ -242,5 +245,36 @@ async fn writes_warn_above_four_fifths_of_their_limits() {
             )
         )]
     );
+    app.deployment.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_deployment_sets_its_own_limits() {
+    let mut limits = FunctionLimits {
+        user_time: Duration::from_millis(50),
+        ..FunctionLimits::default()
+    };
+    limits.transaction.documents_read = 3;
+    limits.transaction.documents_written = 4;
+    let app = App::with_limits(SOURCE, limits).await;
+    let seed = app
+        .mutation("seed", json!({ "count": 4, "bytes": 1 }))
+        .await;
+    let id = seed.result.unwrap();
+    for (function, args, limit) in [
+        ("gets", json!({ "id": id, "n": 4 }), "(limit: 3)"),
+        ("patches", json!({ "id": id, "n": 5 }), "(limit: 4)"),
+        ("forever", json!({}), "(maximum duration: 50ms)"),
+    ] {
+        let outcome = match function {
+            "patches" => app.mutation(function, args).await,
+            _ => app.query(function, args).await,
+        };
+        let error = outcome.result.unwrap_err();
+        assert!(error.contains(limit), "{error}");
+    }
+    let gets = app.query("gets", json!({ "id": id, "n": 3 })).await;
+    assert!(gets.result.is_ok());
+    assert_eq!(gets.warnings().len(), 1, "{:?}", gets.lines);
     app.deployment.shutdown().await;
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::http::{Request, Response};
 use http_body_util::BodyExt as _;
 
-use hull_functions::{AdminIdentity, Deployment, DeploymentConfig};
+use hull_functions::{AdminIdentity, Deployment, DeploymentConfig, FunctionLimits};
 use hull_server::{AdminKeys, Body, Gateway, InstanceSecret, RequestBody, Shutdown};
 use hull_store_sqlite::{SqliteOptions, SqliteStore};
 
@@ -36,6 +36,7 @@ pub(crate) fn fixture_with(redact_logs_to_client: bool) -> Fixture {
         site_origin: "http://127.0.0.1:3211".to_owned(),
         workers: 1,
         redact_logs_to_client,
+        limits: FunctionLimits::default(),
     };
     let deployment = Deployment::open(config, Arc::new(store)).unwrap();
     let gateway = Gateway::new(Arc::clone(&deployment), &secret(), Shutdown::new());

@@ -6,7 +6,7 @@ use hull_value::{
     keys::{self, Interval},
 };
 
-use super::super::{IndexedDocument, QuerySource, ResolvedIndex};
+use super::super::{IndexedDocument, QuerySource, ReadLimits, ResolvedIndex};
 use crate::{limits, read_set::IntervalSet};
 
 /// The one table of the tests.
@@ -88,6 +88,14 @@ pub(in super::super) fn paths(fields: &[&str]) -> Vec<FieldPath> {
 }
 
 impl QuerySource for MemorySource {
+    fn read_limits(&self) -> ReadLimits {
+        let ceilings = crate::Ceilings::default();
+        ReadLimits {
+            documents: ceilings.documents_read,
+            bytes: ceilings.bytes_read,
+        }
+    }
+
     fn resolve_index(
         &mut self,
         table: &str,

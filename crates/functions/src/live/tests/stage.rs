@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use hull_engine::{
-    BeginContext, Engine, EngineConfig, HistoryLimits, InvalidationListener, SubscriptionId,
-    Transaction, document, system,
+    BeginContext, Ceilings, Engine, EngineConfig, HistoryLimits, InvalidationListener,
+    SubscriptionId, Transaction, document, system,
 };
 use hull_store::StoreError;
 use hull_store::memory::MemoryStore;
@@ -85,6 +85,7 @@ impl Stage {
             now: NOW,
             seed: [0; 32],
             history: HistoryLimits::default(),
+            ceilings: Ceilings::default(),
         };
         // The first commit is the engine's own, before there is anybody to run anything.
         let engine = Engine::open(Arc::new(MemoryStore::new()), config).unwrap();

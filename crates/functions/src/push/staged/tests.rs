@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use hull_engine::{EngineConfig, HistoryLimits, InvalidationListener, Namespace, SubscriptionId};
+use hull_engine::{
+    Ceilings, EngineConfig, HistoryLimits, InvalidationListener, Namespace, SubscriptionId,
+};
 use hull_store::StoreError;
 use hull_store::memory::MemoryStore;
 use serde_json::json;
@@ -29,6 +31,7 @@ fn open() -> Engine {
         now: Timestamp(NOW),
         seed: [0; 32],
         history: HistoryLimits::default(),
+        ceilings: Ceilings::default(),
     };
     Engine::open(Arc::new(MemoryStore::new()), config).unwrap()
 }

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, channel};
 
-use hull_engine::{CommitError, Metadata, Transaction};
+use hull_engine::{CommitError, Metadata, Transaction, Upkeep};
+use hull_store::Order;
 use hull_store::memory::Fault;
-use hull_value::{CodedError, Timestamp, Value};
+use hull_value::{CodedError, Schema, Timestamp, Value};
 
-use crate::fixture::{Db, ITEMS, NOW, ROOT, get, insert, int, patch};
+use crate::fixture::{Db, ITEMS, NOW, ROOT, SCHEMA, get, insert, int, patch};
+use crate::model::{Scan, State};
 use crate::random::{Random, Seed};
 
 type Outcome = Result<Timestamp, CodedError>;
@@ -128,7 +130,7 @@ fn acknowledged_commits_alone_make_the_state() {
             db.store.release_sync();
             let mut is_refused = false;
             for (change, outcome) in started {
-                let outcome = outcome.recv().unwrap();
+                let outcome = outcome.expect("nothing runs beside it").recv().unwrap();
                 match outcome {
                     Ok(ts) => {
                         assert!(!is_refused, "it was built on one that was refused");
@@ -147,6 +149,66 @@ fn acknowledged_commits_alone_make_the_state() {
                 model.insert(id, 5);
             }
             check(&db, &model);
+        }
+    }
+}
+
+#[test]
+fn an_index_built_among_refused_commits_is_complete() {
+    for seed in 0..5 {
+        let _seed = Seed(seed);
+        let mut random = Random::new(seed);
+        let db = Db::new();
+        // Several pages of the walk.
+        let (documents, _) = db.run(|t| (0..900).map(|n| (insert(t, n, n), n)).collect());
+        let mut model: BTreeMap<String, i64> = documents;
+        let schema = Schema::parse(SCHEMA).unwrap();
+        db.run(|t| t.prepare_indexes(ROOT, &schema).unwrap());
+        let upkeep = Upkeep::default();
+        let mut refused = 0;
+        std::thread::scope(|scope| {
+            let (sender, receiver) = channel();
+            scope.spawn({
+                let (db, upkeep) = (&db, &upkeep);
+                move || {
+                    // A step that was refused is done again.
+                    while !matches!(db.engine.upkeep(upkeep, &db.context()), Ok(false)) {
+                        sender.send(()).unwrap();
+                    }
+                }
+            });
+            while receiver.recv().is_ok() {
+                db.store.hold_sync();
+                let held = step(&db, &model, &mut random);
+                if held.1.is_ok() {
+                    db.store.wait_until_held();
+                }
+                let next = step(&db, &model, &mut random);
+                if next.1.is_ok() {
+                    db.store.inject(Fault::DiskFull, 0);
+                }
+                db.store.release_sync();
+                for (change, outcome) in [held, next] {
+                    // An index has changed its state: every write depends on that.
+                    let Ok(outcome) = outcome else { continue };
+                    match outcome.recv().unwrap() {
+                        Ok(_) => change.apply(&mut model),
+                        Err(_) => refused += 1,
+                    }
+                }
+            }
+        });
+        assert!(refused > 0);
+        db.run(|t| t.finish_indexes(ROOT, &schema).unwrap());
+        check(&db, &model);
+        let mut transaction = db.begin();
+        let state: State = model
+            .keys()
+            .map(|id| (id.clone(), get(&mut transaction, id).unwrap()))
+            .collect();
+        for index in ["by_a", "by_ab"] {
+            let scan = Scan::all(index, Order::Asc);
+            assert_eq!(scan.run(&mut transaction), scan.expected(&state), "{index}");
         }
     }
 }
@@ -170,7 +232,7 @@ fn step(
     db: &Db,
     model: &BTreeMap<String, i64>,
     random: &mut Random,
-) -> (Change, Receiver<Outcome>) {
+) -> (Change, Result<Receiver<Outcome>, CommitError>) {
     let mut transaction = db.begin();
     let known: Vec<_> = model
         .keys()
@@ -189,8 +251,7 @@ fn step(
             Change::Put(id, n + 1_000)
         }
     };
-    let outcome = start(db, transaction).expect("nothing runs beside it");
-    (change, outcome)
+    (change, start(db, transaction))
 }
 
 fn check(db: &Db, model: &BTreeMap<String, i64>) {

@@ -11,9 +11,10 @@ use hull_value::{CodedError, DocumentId, Timestamp, keys::Interval};
 use crate::committer::{CommitError, UpkeepWork};
 use crate::engine::{BeginContext, Engine};
 use crate::metadata::{IndexInfo, IndexState, SchemaSlot, SchemaState, TableInfo};
-use crate::schema_change::is_implied;
+use crate::schema_change::{is_implied, is_staged_valid};
 use crate::snapshot::ScanTarget;
 use crate::snapshot::ScannedRow;
+use crate::staged_validators::{StagedValidator, StagedValidatorState};
 use crate::transaction::{Transaction, index_key};
 use crate::upkeep::{Upkeep, Walk};
 use crate::writer::not_stored;
@@ -179,8 +180,15 @@ impl Engine {
                 && pending.schema.schema_validation
                 && !is_implied(&pending.schema, enforced.as_deref(), name)
         });
-        // A table that does not exist has no documents to check.
-        let next_table = next_tables.find_map(|name| metadata.table_by_name(namespace, name));
+        // A table that does not exist has no documents to check. What a staged
+        // validator spares stays spared: every write since the schema was
+        // submitted has been checked against it.
+        let next_table = next_tables.find_map(|name| {
+            let table = metadata.table_by_name(namespace, name)?;
+            let is_spared =
+                walk.walk.after.is_none() && is_staged_valid(&pending.schema, &metadata, table);
+            (!is_spared).then_some(table)
+        });
         let Some(table) = next_table else {
             upkeep.lock().schemas.remove(&pending.row);
             let row = pending.row;
@@ -224,6 +232,44 @@ impl Engine {
         }
         upkeep.lock().schemas.insert(pending.row, walk);
         Ok(())
+    }
+
+    /// Checks one page of stored documents against a staged validator.
+    pub(crate) fn check_staged_page(
+        &self,
+        table: &TableInfo,
+        staged: &StagedValidator,
+        upkeep: &Upkeep,
+        context: &BeginContext,
+    ) -> Result<(), CodedError> {
+        let walk = upkeep.lock().staged_validators.get(&staged.row).cloned();
+        let walk = walk.unwrap_or_default();
+        let Page { ts, rows, is_last } = self.page(table.tablet, walk.after.as_deref(), context)?;
+        let mut transaction = self.begin_at(ts, context)?;
+        let mismatch = rows.iter().find_map(|row| {
+            let error = transaction.check_staged(staged, &row.value).err()?;
+            let id = DocumentId::new(table.number, row.id);
+            Some(format!(
+                "Document with ID \"{id}\" in table \"{}\" does not match the staged schema: {error}",
+                table.name
+            ))
+        });
+        drop(transaction);
+        let state = match mismatch {
+            Some(error) => StagedValidatorState::Failed { error },
+            None if is_last => StagedValidatorState::Valid,
+            None => {
+                let next = Walk {
+                    after: rows.last().map(|row| row.key.clone()),
+                    documents: walk.documents + rows.len() as u64,
+                };
+                upkeep.lock().staged_validators.insert(staged.row, next);
+                return Ok(());
+            }
+        };
+        self.retrying(context, |transaction| {
+            transaction.set_staged_validator_state(staged, state.clone())
+        })
     }
 
     /// Reads the documents after a key, as of now.

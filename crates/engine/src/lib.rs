@@ -32,8 +32,10 @@ mod metadata;
 pub mod query;
 mod read_set;
 mod schema_change;
+mod schema_prediction;
 mod session_records;
 mod snapshot;
+mod staged_validators;
 mod subscriptions;
 pub mod system;
 mod transaction;
@@ -50,6 +52,11 @@ pub use metadata::{
 };
 pub use read_set::{IntervalSet, ReadSet};
 pub use schema_change::{IndexChange, IndexDiff, IndexProgress};
+pub use schema_prediction::{
+    DiscardedValidator, IndexChangeKind, IndexPrediction, SchemaPrediction, TableOutcome,
+    TablePrediction,
+};
+pub use staged_validators::{StagedValidator, StagedValidatorState};
 pub use subscriptions::SubscriptionId;
 pub use transaction::{
     Ceilings, ComponentReads, DatabaseReader, Patch, Savepoint, Transaction, TransactionLimits,

@@ -9,6 +9,7 @@ use hull_value::{
 };
 
 use crate::document;
+use crate::staged_validators::StagedValidator;
 use crate::system;
 
 /// The table namespace of a component instance; the app is [`Namespace::ROOT`].
@@ -27,6 +28,7 @@ pub struct Metadata {
     by_name: HashMap<(Namespace, String), TabletId>,
     by_number: HashMap<(Namespace, TableNumber), TabletId>,
     schemas: HashMap<Namespace, SchemaPair>,
+    staged_validators: HashMap<TabletId, Arc<StagedValidator>>,
     rows: HashMap<TabletId, Arc<Rows>>,
 }
 
@@ -162,6 +164,15 @@ impl Metadata {
         self.schemas
             .iter()
             .filter_map(|(namespace, pair)| Some((*namespace, pair.pending.as_ref()?)))
+    }
+
+    /// The validator staged for a table.
+    pub fn staged_validator(&self, tablet: TabletId) -> Option<&Arc<StagedValidator>> {
+        self.staged_validators.get(&tablet)
+    }
+
+    pub(crate) fn staged_validators(&self) -> impl Iterator<Item = &Arc<StagedValidator>> {
+        self.staged_validators.values()
     }
 
     /// Rows of schemas that failed or were overwritten, and since when.
@@ -320,6 +331,16 @@ impl Metadata {
                             pair.pending = Some(slot);
                         }
                     }
+                }
+            }
+            system::STAGED_VALIDATORS => {
+                if old.is_some() {
+                    self.staged_validators.retain(|_, known| known.row != id);
+                }
+                if let Some((_, new)) = &new {
+                    let staged = StagedValidator::parse(id, new.as_ref()).map_err(corrupt)?;
+                    self.staged_validators
+                        .insert(staged.tablet, Arc::new(staged));
                 }
             }
             _ => {}

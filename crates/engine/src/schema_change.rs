@@ -6,7 +6,8 @@ use std::sync::Arc;
 use hull_value::{CodedError, IndexSpec, InternalId, Schema, TableSchema, Validator, Value};
 
 use crate::document;
-use crate::metadata::{IndexInfo, IndexState, Metadata, Namespace, SchemaState};
+use crate::metadata::{IndexInfo, IndexState, Metadata, Namespace, SchemaState, TableInfo};
+use crate::staged_validators::StagedValidatorState;
 use crate::system;
 use crate::transaction::Transaction;
 
@@ -329,7 +330,11 @@ impl Transaction {
         self.put_system_row(system::SCHEMAS, row, Some(value))
     }
 
-    fn stored_index(&self, namespace: Namespace, change: &IndexChange) -> Option<Arc<IndexInfo>> {
+    pub(crate) fn stored_index(
+        &self,
+        namespace: Namespace,
+        change: &IndexChange,
+    ) -> Option<Arc<IndexInfo>> {
         let table = self.metadata().table_by_name(namespace, &change.table)?;
         table
             .indexes
@@ -391,6 +396,18 @@ pub(crate) fn is_implied(schema: &Schema, enforced: Option<&Schema>, table: &str
         .filter(|enforced| enforced.schema_validation)
         .and_then(|enforced| enforced.tables.get(table)?.document_type.as_ref())
         .is_some_and(|enforced| enforced.is_subset_of(wanted))
+}
+
+/// Whether every document of a table matches a staged validator that accepts no
+/// more than the schema does.
+pub(crate) fn is_staged_valid(schema: &Schema, metadata: &Metadata, table: &TableInfo) -> bool {
+    let wanted = schema.tables.get(&table.name);
+    let wanted = wanted.and_then(|wanted| wanted.document_type.as_ref());
+    metadata
+        .staged_validator(table.tablet)
+        .filter(|staged| staged.state == StagedValidatorState::Valid)
+        .zip(wanted)
+        .is_some_and(|(staged, wanted)| staged.validator.is_subset_of(wanted))
 }
 
 /// Whether an index comes from a schema (and not with every table) and is still wanted.

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use hull_store::{IndexDocument, Order, Reader, StoreError, TabletId};
+use hull_store::{IndexDocument, Order, Reader, StoreError, TabletId, TabletUsage};
 use hull_value::{InternalId, PackedValue, Timestamp, keys::Interval};
 
 use crate::layer::{Changes, Layer};
@@ -130,9 +130,14 @@ impl Snapshot {
 
     /// How many documents a tablet has. Costs O(1).
     pub(crate) fn count(&mut self, tablet: TabletId) -> Result<u64, StoreError> {
+        Ok(self.usage(tablet)?.documents)
+    }
+
+    /// How much a tablet holds; the bytes are those of the store. Costs O(1).
+    pub(crate) fn usage(&mut self, tablet: TabletId) -> Result<TabletUsage, StoreError> {
         let stored = self.reader.get().tablet_usage(tablet)?;
         let growth = self.overlay.growth.get(&tablet).copied().unwrap_or(0);
-        Ok(stored.grown_by(growth, 0).documents)
+        Ok(stored.grown_by(growth, 0))
     }
 
     /// Returns up to `limit` rows of `target` in `interval` with `own` (the

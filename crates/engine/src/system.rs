@@ -41,12 +41,14 @@ pub const COMPONENT_DEFINITIONS: TabletId = TabletId(12);
 pub const AUDIT_LOG: TabletId = TabletId(13);
 /// Pushes that were started or finished lately: `{at, sources, response?}`.
 pub const STAGED_PUSHES: TabletId = TabletId(14);
+/// Staged validators of tables: `{namespace, tablet, validator, state, error?}`.
+pub const STAGED_VALIDATORS: TabletId = TabletId(15);
 
 /// Tablets and stored indexes made at run time are numbered from here.
 pub const FIRST_DYNAMIC_NUMBER: u32 = 1_000;
 
 /// System tablets whose rows are kept in memory.
-pub const RESIDENT: [TabletId; 11] = [
+pub const RESIDENT: [TabletId; 12] = [
     TABLES,
     INDEXES,
     SCHEMAS,
@@ -58,6 +60,7 @@ pub const RESIDENT: [TabletId; 11] = [
     DEPLOYMENT_STATE,
     COMPONENT_DEFINITIONS,
     STAGED_PUSHES,
+    STAGED_VALIDATORS,
 ];
 
 /// Table numbers of system tables that user code can see ids of (data model spec 3.4).
@@ -148,6 +151,11 @@ pub(crate) fn computed_keys(tablet: TabletId, row: ValueRef<'_>) -> Vec<(KeySpac
                 schema_key(Namespace(number("namespace"))),
             )]
         }
+        // Whoever depends on the schemas depends on what they stage.
+        STAGED_VALIDATORS => vec![(
+            KeySpace::Index(SCHEMAS_BY_NAMESPACE),
+            schema_key(Namespace(number("namespace"))),
+        )],
         _ => Vec::new(),
     }
 }

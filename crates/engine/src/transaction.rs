@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use hashbrown::HashMap;
-use hull_store::{IndexId, Order, StoreError, TabletId};
+use hull_store::{IndexId, Order, StoreError, TabletId, TabletUsage};
 use hull_value::{
     CodedError, DocumentId, InternalId, PackedValue, Timestamp, ValueRef, keys, keys::Interval,
 };
@@ -11,7 +11,7 @@ use hull_value::{
 use crate::engine::BeginContext;
 use crate::key_space::KeySpace;
 use crate::layer::{ChangesInOrder, Layer, documents_in, entries_in};
-use crate::metadata::{IndexInfo, Metadata, TableInfo, TableState};
+use crate::metadata::{IndexInfo, Metadata, Namespace, TableInfo, TableState};
 use crate::read_set::ReadSet;
 use crate::snapshot::{ScanTarget, ScannedRow, Snapshot};
 use crate::system;
@@ -234,6 +234,19 @@ impl Transaction {
             i64::from(pending.new.is_some()) - i64::from(pending.old.is_some())
         });
         Ok(committed.saturating_add_signed(growth.sum()))
+    }
+
+    /// How much a table holds, own writes not included; nothing if there is
+    /// none. For estimates: recorded is the table's name alone.
+    pub(crate) fn table_usage(
+        &mut self,
+        namespace: Namespace,
+        name: &str,
+    ) -> Result<TabletUsage, CodedError> {
+        match self.table(namespace, name) {
+            Some(table) => self.snapshot.usage(table.tablet).map_err(storage_error),
+            None => Ok(TabletUsage::default()),
+        }
     }
 
     /// Reads a row of a system table.

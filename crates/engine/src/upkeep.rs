@@ -13,6 +13,7 @@ use hull_value::{CodedError, InternalId, Timestamp};
 
 use crate::engine::{BeginContext, Engine};
 use crate::metadata::{IndexState, Metadata, Namespace, SchemaState, TableState};
+use crate::staged_validators::{StagedValidator, StagedValidatorState};
 use crate::system;
 use crate::writer::trim_step;
 
@@ -40,6 +41,7 @@ pub struct Upkeep {
 pub(crate) struct Progress {
     pub(crate) indexes: HashMap<IndexId, Walk>,
     pub(crate) schemas: HashMap<InternalId, SchemaWalk>,
+    pub(crate) staged_validators: HashMap<InternalId, Walk>,
     /// The walk over session records from before they were listed by time.
     pub(crate) session_records: Walk,
     turns: Turns,
@@ -71,7 +73,7 @@ struct Item {
 enum Urgency {
     /// A push waits for it.
     Push,
-    /// Staged indexes: nobody waits for them.
+    /// Staged indexes and validators: nobody waits for them.
     Staged,
     Cleanup,
 }
@@ -80,6 +82,7 @@ enum Urgency {
 enum Work {
     CheckSchema(Namespace),
     BuildIndex(TabletId, IndexId),
+    CheckStagedValidator(TabletId, InternalId),
     PurgeIndex(TabletId, IndexId),
     PurgeTable(TabletId),
     ForgetSchema(InternalId),
@@ -115,6 +118,14 @@ impl Upkeep {
         self.lock()
             .schemas
             .get(&schema_row)
+            .map_or(0, |walk| walk.documents)
+    }
+
+    /// Documents checked so far against a staged validator that is pending.
+    pub fn documents_checked_staged(&self, staged: &StagedValidator) -> u64 {
+        self.lock()
+            .staged_validators
+            .get(&staged.row)
             .map_or(0, |walk| walk.documents)
     }
 
@@ -159,6 +170,12 @@ impl Engine {
         for slot in metadata.pending_schemas() {
             if slot.1.state == SchemaState::Pending {
                 add(Urgency::Push, Work::CheckSchema(slot.0));
+            }
+        }
+        for staged in metadata.staged_validators() {
+            if staged.state == StagedValidatorState::Pending {
+                let work = Work::CheckStagedValidator(staged.tablet, staged.row);
+                add(Urgency::Staged, work);
             }
         }
         for table in metadata.tables() {
@@ -225,6 +242,14 @@ impl Engine {
                 Some((table, index)) => self.backfill_page(table, index, upkeep, context),
                 None => Ok(()),
             },
+            Work::CheckStagedValidator(tablet, row) => {
+                let staged = metadata.staged_validator(tablet);
+                let staged = staged.filter(|staged| staged.row == row);
+                match metadata.table(tablet).zip(staged) {
+                    Some((table, staged)) => self.check_staged_page(table, staged, upkeep, context),
+                    None => Ok(()),
+                }
+            }
             Work::PurgeIndex(tablet, index) => match find(tablet, index) {
                 Some((_, index)) => self.purge_index(index, context),
                 None => Ok(()),
@@ -268,6 +293,11 @@ impl Progress {
             walked.extend(building.map(|index| index.index));
         }
         self.indexes.retain(|index, _| walked.contains(index));
+        self.staged_validators.retain(|row, _| {
+            metadata
+                .staged_validators()
+                .any(|staged| staged.row == *row && staged.state == StagedValidatorState::Pending)
+        });
         self.schemas.retain(|row, _| {
             metadata
                 .pending_schemas()

@@ -23,7 +23,7 @@ pub struct Schema {
 pub struct TableSchema {
     /// An object, a union of objects or any; `None` accepts everything.
     pub document_type: Option<Validator>,
-    /// A document type announced for later: kept for tools, never enforced.
+    /// A document type announced for later: documents are checked against it, nothing is refused.
     pub staged_document_type: Option<Validator>,
     /// Indexes by name.
     pub indexes: BTreeMap<String, IndexSpec>,

@@ -9,6 +9,7 @@ use super::{Transaction, is_usable};
 use crate::document;
 use crate::key_space::KeySpace;
 use crate::metadata::{Metadata, Namespace, NamespaceNames, TableInfo};
+use crate::staged_validators::{StagedValidator, StagedValidatorState};
 use crate::system;
 
 /// Which of `db` and `db.system` a read came through.
@@ -275,7 +276,8 @@ impl Transaction {
     }
 
     /// Checks a document against the active schema; a violation of a pending
-    /// schema lets the write pass and fails that schema (data model spec 5.5).
+    /// schema or a staged validator lets the write pass and fails that (data
+    /// model spec 5.5).
     fn enforce_schema(
         &mut self,
         table: &TableInfo,
@@ -306,7 +308,31 @@ impl Transaction {
             );
             self.fail_schema(pending.row, message, Some(table.name.clone()))?;
         }
+        if let Some(staged) = metadata.staged_validator(table.tablet)
+            && !matches!(staged.state, StagedValidatorState::Failed { .. })
+            && let Err(error) = self.check_staged(staged, document)
+        {
+            let error = format!(
+                "New document in table \"{}\" does not match the staged schema: {error}",
+                table.name
+            );
+            self.set_staged_validator_state(staged, StagedValidatorState::Failed { error })?;
+        }
         Ok(())
+    }
+
+    /// Checks one document against a staged validator.
+    pub(crate) fn check_staged(
+        &mut self,
+        staged: &StagedValidator,
+        document: &PackedValue,
+    ) -> Result<(), hull_value::ValidationError> {
+        let Some(object) = document.as_object() else {
+            return Ok(());
+        };
+        self.with_table_names(staged.namespace, |names| {
+            staged.validator.check_document(object, names)
+        })
     }
 
     /// Checks one document against the table's validator in `schema`.

@@ -19,6 +19,7 @@ mod refused_commits;
 mod schema_checks;
 mod serializability;
 mod session_records;
+mod staged_validators;
 mod subscriptions;
 mod timestamps;
 mod upkeep;

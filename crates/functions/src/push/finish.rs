@@ -256,6 +256,7 @@ fn switch_schema(
         .and_then(respond::parse_schema_id);
     transaction.activate_schema(Namespace::ROOT, row)?;
     let diff = transaction.finish_indexes(Namespace::ROOT, &schema)?;
+    transaction.stage_validators(Namespace::ROOT, &schema)?;
     let diff_json = if previous == staged.schema {
         Json::Null
     } else {

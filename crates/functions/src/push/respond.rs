@@ -1,7 +1,10 @@
 //! JSON shapes of push responses (deploy spec 6.4).
 
-use hull_engine::{IndexChange, IndexDiff};
-use hull_value::{DocumentId, InternalId, TableNumber};
+use hull_engine::{
+    IndexChange, IndexChangeKind, IndexDiff, SchemaPrediction, StagedValidator,
+    StagedValidatorState, TableOutcome, Upkeep,
+};
+use hull_value::{DocumentId, InternalId, Schema, TableNumber};
 use serde_json::{Map, Value as Json, json};
 
 /// Table number shown in the ids of schemas (data model spec 3.4).
@@ -40,6 +43,82 @@ pub(super) fn schema_change(row: Option<InternalId>, diff: &IndexDiff) -> Json {
         "allocatedComponentIds": {},
         "schemaIds": { "": row.map(schema_id) },
         "indexDiffs": { "": index_diff(diff) },
+    })
+}
+
+/// What a push of `schema` would do, for the checks the CLI makes before it (deploy spec 6.8).
+pub(super) fn schema_evaluation(
+    schema: &Schema,
+    prediction: &SchemaPrediction,
+    upkeep: &Upkeep,
+) -> Json {
+    let staged_state = |staged: &StagedValidator, documents: u64| match &staged.state {
+        StagedValidatorState::Pending => json!({
+            "state": "pending",
+            "numDocsValidated": upkeep.documents_checked_staged(staged),
+            "totalDocs": documents,
+        }),
+        StagedValidatorState::Valid => json!({ "state": "valid" }),
+        StagedValidatorState::Failed { error } => json!({ "state": "failed", "error": error }),
+    };
+    let documents_of = |name: &str| {
+        let mut tables = prediction.tables.iter();
+        let table = tables.find(|table| table.name == name);
+        table.map_or(Json::Null, |table| json!(table.documents))
+    };
+    let tables = prediction.tables.iter().map(|table| {
+        let mut json = json!({
+            "name": table.name,
+            "outcome": match table.outcome {
+                TableOutcome::NotValidated => "notValidated",
+                TableOutcome::SupersetOfEnforced => "supersetOfEnforced",
+                TableOutcome::SupersetOfStagedValidated => "supersetOfStagedValidated",
+                TableOutcome::SupersetOfShape => "supersetOfShape",
+                TableOutcome::MustWalk => "mustWalk",
+            },
+            "numDocs": table.documents,
+            "sizeBytes": table.size_bytes,
+            "canSkipAfterStagedValidation": table.can_skip_after_staged_validation,
+        });
+        if let Some(staged) = &table.staged {
+            json["staged"] = staged_state(staged, table.documents);
+        }
+        json
+    });
+    let indexes = prediction.indexes.iter().map(|index| {
+        let mut json = index_change(&index.index);
+        // Shown to people, who did not write the implicit field.
+        if let Some(fields) = json.get_mut("fields").and_then(Json::as_array_mut) {
+            fields.retain(|field| field != "_creationTime");
+        }
+        json["change"] = json!(match index.change {
+            IndexChangeKind::Added => "added",
+            IndexChangeKind::Identical => "identical",
+            IndexChangeKind::Enabled => "enabled",
+            IndexChangeKind::Disabled => "disabled",
+            IndexChangeKind::Dropped => "dropped",
+        });
+        json["needsBackfill"] = json!(index.needs_backfill);
+        json["numDocs"] = json!(index.documents);
+        json
+    });
+    let discarded = prediction.discarded.iter().map(|discarded| {
+        let mut state = staged_state(&discarded.staged, 0);
+        if state.get("totalDocs").is_some() {
+            state["totalDocs"] = documents_of(&discarded.table);
+        }
+        json!({
+            "tableName": discarded.table,
+            "state": state,
+            "replaced": discarded.replaced,
+        })
+    });
+    json!({
+        "definitionPath": "",
+        "schemaValidation": schema.schema_validation,
+        "tables": tables.collect::<Vec<_>>(),
+        "indexes": indexes.collect::<Vec<_>>(),
+        "discardedStagedValidators": discarded.collect::<Vec<_>>(),
     })
 }
 

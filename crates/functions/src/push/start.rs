@@ -94,11 +94,32 @@ impl Deployment {
         Ok(json!({ "schemaChange": respond::schema_change(None, &diff) }))
     }
 
-    /// Tells which schema checks a push would need. Advisory: an empty answer
-    /// makes the CLI skip its warnings about large tables.
+    /// Tells what a push of the schema would have to check and build, changing nothing.
     pub async fn evaluate_schema(&self, request: Json) -> Result<Json, CodedError> {
-        PushRequest::parse(request).map_err(|error| error.prefixed(PUSH_PREFIX))?;
-        Ok(json!({ "componentSchemaEvaluations": {}, "newComponentDefinitions": [] }))
+        let request = PushRequest::parse(request).map_err(|error| error.prefixed(PUSH_PREFIX))?;
+        let upkeep = self.upkeep().clone();
+        let runner = self.runner().clone();
+        self.on_worker(move || {
+            let mut transaction = runner.engine.begin(&clock::begin_context())?;
+            let module = request.app_definition.schema.as_ref();
+            let schema = match module {
+                Some(module) => {
+                    let variables = Arc::default();
+                    let evaluator = evaluator(&runner, &mut transaction, &request, variables)?;
+                    evaluator
+                        .schema(module)
+                        .map_err(|error| error.prefixed(PUSH_PREFIX))?
+                }
+                None => Schema::default(),
+            };
+            let prediction = transaction.predict_schema(Namespace::ROOT, &schema)?;
+            let evaluation = respond::schema_evaluation(&schema, &prediction, &upkeep.progress);
+            Ok(json!({
+                "componentSchemaEvaluations": { "": evaluation },
+                "newComponentDefinitions": [],
+            }))
+        })
+        .await?
     }
 
     async fn evaluate_request(&self, request: PushRequest) -> Result<Evaluated, CodedError> {
@@ -119,14 +140,6 @@ impl Deployment {
 fn evaluate(runner: &Runner, request: &PushRequest) -> Result<Evaluated, CodedError> {
     let app = &request.app_definition;
     let mut transaction = runner.engine.begin(&clock::begin_context())?;
-    let config = match UdfConfig::read(&mut transaction)? {
-        Some(config) if config.server_version == app.udf_server_version => config,
-        _ => UdfConfig {
-            server_version: app.udf_server_version.clone(),
-            import_seed: clock::random_seed(),
-            import_time_ns: i64::try_from(clock::now().0).unwrap_or(i64::MAX),
-        },
-    };
     let user_variables: BTreeMap<String, String> = environment::read_all(&mut transaction)
         .into_iter()
         .map(|variable| (variable.name, variable.value))
@@ -140,12 +153,9 @@ fn evaluate(runner: &Runner, request: &PushRequest) -> Result<Evaluated, CodedEr
         app,
         runner.images.sources().clone(),
     )?);
+    let evaluator = evaluator(runner, &mut transaction, request, Arc::new(variables))?;
     drop(transaction);
-    let evaluator = Evaluator {
-        js: runner.images.js().clone(),
-        config: config.clone(),
-        variables: Arc::new(variables),
-    };
+    let config = evaluator.config.clone();
     let mut modules = Vec::new();
     let mut new_sources = Vec::new();
     for (path, module) in &package.modules {
@@ -192,6 +202,29 @@ fn evaluate(runner: &Runner, request: &PushRequest) -> Result<Evaluated, CodedEr
         new_sources,
         schema,
         variables: user_variables,
+    })
+}
+
+/// The configuration of the functions stays while the npm version does (deploy spec 6.5).
+fn evaluator(
+    runner: &Runner,
+    transaction: &mut Transaction,
+    request: &PushRequest,
+    variables: Arc<HashMap<String, String>>,
+) -> Result<Evaluator, CodedError> {
+    let version = &request.app_definition.udf_server_version;
+    let config = match UdfConfig::read(transaction)? {
+        Some(config) if config.server_version == *version => config,
+        _ => UdfConfig {
+            server_version: version.clone(),
+            import_seed: clock::random_seed(),
+            import_time_ns: i64::try_from(clock::now().0).unwrap_or(i64::MAX),
+        },
+    };
+    Ok(Evaluator {
+        js: runner.images.js().clone(),
+        config,
+        variables,
     })
 }
 

@@ -98,13 +98,16 @@ impl Arithmetic {
     }
 
     fn apply_float64(self, left: f64, right: f64) -> f64 {
-        match self {
+        let result = match self {
             Self::Add => left + right,
             Self::Sub => left - right,
             Self::Mul => left * right,
             Self::Div => left / right,
             Self::Mod => left % right,
-        }
+        };
+        // The sign of a computed NaN is the processor's choice, and the order of
+        // values tells them apart.
+        if result.is_nan() { f64::NAN } else { result }
     }
 
     fn verb(self) -> &'static str {

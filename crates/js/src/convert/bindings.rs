@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_int};
 
-use hull_value::PackedValue;
+use hull_value::{PackedValue, ValueRef};
 
 use super::build::{self, ShapeCache, build};
 use super::json_form::{self, Undefined};
@@ -276,7 +276,9 @@ fn needs_text(js: Js, value: &PackedValue) -> bool {
 }
 
 fn boxed(js: Js, value: &PackedValue, reply: &Reply) -> JSValue {
-    if needs_text(js, value) {
+    // A string by itself would be taken for text.
+    let is_string = matches!(value.as_ref(), ValueRef::String(_));
+    if is_string || needs_text(js, value) {
         return js.string(&reply.to_json());
     }
     new_box(js, built(js, value))

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -27,10 +27,15 @@ pub struct Metadata {
     tables: HashMap<TabletId, Arc<TableInfo>>,
     by_name: HashMap<(Namespace, String), TabletId>,
     by_number: HashMap<(Namespace, TableNumber), TabletId>,
+    /// Numbers of user tables, deleting ones included.
+    user_numbers: HashMap<Namespace, BTreeSet<u32>>,
     schemas: HashMap<Namespace, SchemaPair>,
     staged_validators: HashMap<TabletId, Arc<StagedValidator>>,
     rows: HashMap<TabletId, Arc<Rows>>,
 }
+
+/// User tables are numbered from the next one on (data model spec 3.1).
+const LAST_SYSTEM_NUMBER: u32 = 10_000;
 
 type Rows = BTreeMap<InternalId, (Timestamp, PackedValue)>;
 
@@ -218,27 +223,23 @@ impl Metadata {
 
     /// Smallest free user table number of a namespace (data model spec 3.1).
     pub(crate) fn next_table_number(&self, namespace: Namespace) -> TableNumber {
-        let taken: std::collections::BTreeSet<u32> = self
-            .tables
-            .values()
-            .filter(|table| table.namespace == namespace && table.number.0 > 10_000)
-            .map(|table| table.number.0)
-            .collect();
-        let mut next = 10_001;
-        for number in taken {
-            if number != next {
-                break;
-            }
-            next += 1;
+        let Some(taken) = self.user_numbers.get(&namespace) else {
+            return TableNumber(LAST_SYSTEM_NUMBER + 1);
+        };
+        let without_gaps = LAST_SYSTEM_NUMBER + taken.len() as u32;
+        if taken.last() == Some(&without_gaps) {
+            return TableNumber(without_gaps + 1);
         }
-        TableNumber(next)
+        let expected = LAST_SYSTEM_NUMBER + 1..;
+        let gap = taken
+            .iter()
+            .zip(expected)
+            .find(|(taken, next)| *taken != next);
+        TableNumber(gap.map_or(without_gaps + 1, |(_, next)| next))
     }
 
     pub(crate) fn user_tables_count(&self) -> usize {
-        self.tables
-            .values()
-            .filter(|table| table.number.0 > 10_000)
-            .count()
+        self.user_numbers.values().map(BTreeSet::len).sum()
     }
 
     /// Applies the write of one row of a resident system table.
@@ -266,6 +267,9 @@ impl Metadata {
                     if let Some(known) = self.tables.remove(&table.tablet) {
                         indexes.clone_from(&known.indexes);
                     }
+                    if let Some(numbers) = self.user_numbers.get_mut(&table.namespace) {
+                        numbers.remove(&table.number.0);
+                    }
                     if table.state == TableState::Active {
                         self.by_name.remove(&(table.namespace, table.name.clone()));
                         self.by_number.remove(&(table.namespace, table.number));
@@ -279,6 +283,10 @@ impl Metadata {
                             .insert((table.namespace, table.name.clone()), table.tablet);
                         self.by_number
                             .insert((table.namespace, table.number), table.tablet);
+                    }
+                    if table.number.0 > LAST_SYSTEM_NUMBER {
+                        let numbers = self.user_numbers.entry(table.namespace).or_default();
+                        numbers.insert(table.number.0);
                     }
                     self.tables.insert(table.tablet, Arc::new(table));
                 }

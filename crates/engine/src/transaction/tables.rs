@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use hull_store::{IndexId, TabletId};
-use hull_value::{CodedError, IndexSpec, TableNumber, Value, check_identifier, keys::Interval};
+use hull_value::{
+    CodedError, IndexSpec, Schema, TableNumber, Value, check_identifier, keys::Interval,
+};
 
 use super::Transaction;
 use crate::document;
@@ -12,6 +14,19 @@ use crate::system;
 
 /// Names under which user code may read system tables (data model spec 3.5).
 pub(super) const VIRTUAL_TABLES: [&str; 2] = ["_storage", "_scheduled_functions"];
+
+/// Why a schema does not let a table be deleted.
+fn needs_table(schema: &Schema, table: &str) -> Option<String> {
+    if schema.tables.contains_key(table) {
+        return Some(format!(
+            "Failed to delete table \"{table}\" because it appears in the schema"
+        ));
+    }
+    let referring = schema.references_to(table).next()?;
+    Some(format!(
+        "Failed to delete table \"{table}\" because `v.id(\"{table}\")` appears in the schema of table \"{referring}\""
+    ))
+}
 
 impl Transaction {
     /// Finds an active table by name and records the dependency on the name, found or not.
@@ -143,8 +158,22 @@ impl Transaction {
         self.put_system_row(system::TABLES, system::numbered_row_id(tablet.0), Some(row))
     }
 
-    /// Marks a table and its indexes for purging; name and number are free at once.
+    /// Marks a table and its indexes for purging; the name is free at once, the
+    /// number once the purge is complete. Refused while the active schema names
+    /// the table; a schema on its way that does fails (data model spec 3.1).
     pub fn delete_table(&mut self, table: &TableInfo) -> Result<(), CodedError> {
+        self.record_schema_of(table.namespace);
+        let metadata = self.metadata.clone();
+        if let Some(active) = metadata.active_schema(table.namespace)
+            && let Some(reason) = needs_table(&active.schema, &table.name)
+        {
+            return Err(CodedError::bad_request("SchemaEnforcementError", reason));
+        }
+        if let Some(pending) = metadata.pending_schema(table.namespace)
+            && let Some(reason) = needs_table(&pending.schema, &table.name)
+        {
+            self.fail_schema(pending.row, reason, Some(table.name.clone()))?;
+        }
         for index in &table.indexes {
             self.set_index_state(index, IndexState::Deleting, index.staged)?;
         }

@@ -1,7 +1,7 @@
 //! Stored documents and racing writes against a submitted schema.
 
-use hull_engine::{SchemaState, Upkeep};
-use hull_value::{InternalId, Schema, Value};
+use hull_engine::{SchemaState, Upkeep, limits::WINDOW_AGE_NANOS};
+use hull_value::{InternalId, Schema, Timestamp, Value};
 
 use crate::fixture::{Db, ITEMS, ROOT, insert, int, object, patch};
 
@@ -166,4 +166,83 @@ fn whoever_waits_for_a_schema_hears_of_its_end() {
     submit(&db, &schema(other));
     assert_eq!(db.take_metadata_changes(), 1);
     assert_eq!(state_now(row), Some(SchemaState::Overwritten));
+}
+
+#[test]
+fn a_table_that_a_schema_names_is_not_deleted() {
+    let referring = r#"{"tableName":"a_refs","indexes":[],"documentType":{"type":"object","value":{
+        "of":{"fieldType":{"type":"array","value":{"type":"id","tableName":"items"}},"optional":true}}}}"#;
+    let elsewhere = format!(r#"{{"schemaValidation":true,"tables":[{referring}]}}"#);
+    let elsewhere = Schema::parse(&elsewhere).unwrap();
+    let other = Schema::parse(r#"{"schemaValidation":true,"tables":[]}"#).unwrap();
+    for (schema, refusal) in [
+        (
+            schema(""),
+            Some("Failed to delete table \"items\" because it appears in the schema"),
+        ),
+        (
+            elsewhere,
+            Some(
+                "Failed to delete table \"items\" because `v.id(\"items\")` appears in the schema of table \"a_refs\"",
+            ),
+        ),
+        (other, None),
+    ] {
+        for is_active in [true, false] {
+            let db = Db::new();
+            db.run(|t| drop(insert(t, 1, 1)));
+            let row = submit(&db, &schema);
+            if is_active {
+                db.upkeep(&Upkeep::default());
+                db.run(|t| t.activate_schema(ROOT, Some(row)).unwrap());
+            }
+            let table = db.table(ITEMS);
+            let mut transaction = db.begin();
+            let deleted = transaction.delete_table(&table);
+            match refusal.filter(|_| is_active) {
+                Some(text) => {
+                    let error = deleted.unwrap_err();
+                    assert_eq!(error.code, "SchemaEnforcementError");
+                    assert_eq!(error.message, text);
+                    continue;
+                }
+                None => deleted.unwrap(),
+            }
+            db.commit(transaction);
+            assert_eq!(db.begin().count_documents(ROOT, ITEMS).unwrap(), 0);
+            match (state(&db, row), refusal) {
+                (SchemaState::Failed { error, table }, Some(text)) => {
+                    assert_eq!((&*error, table.as_deref()), (text, Some(ITEMS)));
+                }
+                (SchemaState::Pending | SchemaState::Active, None) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_deployment_has_ten_thousand_tables_at_most() {
+    let db = Db::new();
+    let (tables, _) = db.run(|t| {
+        let names = (0..10_000).map(|n| format!("t{n}"));
+        let tables = names.map(|name| t.create_table(ROOT, &name, None).unwrap());
+        tables.collect::<Vec<_>>()
+    });
+    let refused = db.begin().create_table(ROOT, "more", None).unwrap_err();
+    assert_eq!(refused.code, "TooManyTables");
+    assert_eq!(refused.message, "Number of tables cannot exceed 10000.");
+    let refused = db
+        .begin()
+        .insert_document(ROOT, "more", object([]))
+        .unwrap_err();
+    assert_eq!(refused.code, "TooManyTables");
+    // A deleted one makes room once it is purged, and its number is free then.
+    let ((), deleted) = db.run(|t| t.delete_table(&tables[17]).unwrap());
+    db.upkeep(&Upkeep::default());
+    assert!(db.begin().create_table(ROOT, "more", None).is_err());
+    db.engine.trim(Timestamp(deleted.0 + WINDOW_AGE_NANOS + 1));
+    db.upkeep(&Upkeep::default());
+    let (table, _) = db.run(|t| t.create_table(ROOT, "more", None).unwrap());
+    assert_eq!(table.number, tables[17].number);
 }

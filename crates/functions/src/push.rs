@@ -5,6 +5,7 @@
 //! indexes being built. `finish_push` switches to the new code in one commit.
 
 mod analyze;
+mod declared_variables;
 mod finish;
 mod package;
 mod request;

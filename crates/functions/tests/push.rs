@@ -196,3 +196,191 @@ async fn a_wait_tells_of_the_end_and_of_a_push_that_came_after() {
     deployment.finish_push(second, false, None).await.unwrap();
     deployment.shutdown().await;
 }
+
+/// Pushes that are refused: what is pushed, the code and the whole text.
+#[tokio::test]
+async fn refused_pushes_say_why() {
+    let source = |path: &str, source: &str| json!({ "path": path, "source": source, "sourceMap": null, "environment": "isolate" });
+    let schema = |text: &str| {
+        let table = format!("{{ export: () => JSON.stringify({text}) }}");
+        let source = source("schema.js", &format!("export default {table};"));
+        request(&[], &[], Some(source))
+    };
+    let schema_source = |text: &str| request(&[], &[], Some(source("schema.js", text)));
+    let app = |env: &str| {
+        let text = format!(
+            "export default {{ export: () => ({{ definitionType: {{ type: \"app\" }}, childComponents: [], httpMounts: {{}},
+                exports: {{ type: \"branch\", branch: [] }}, envVars: {env} }}) }};"
+        );
+        let mut request = request(&[], &[], None);
+        request["appDefinition"]["definition"] = source("convex.config.js", &text);
+        request
+    };
+    let modules = |changed: &[Json]| request(changed, &[], None);
+    let unchanged = |path: &str| {
+        let known = json!({ "path": path, "environment": "isolate", "sha256": "00" });
+        request(&[], &[known], None)
+    };
+    let in_schema = "Hit an error while evaluating your schema:\n";
+    let learn_more =
+        "To learn more, see the schema documentation at https://docs.convex.dev/database/schemas.";
+    let cases: Vec<(Json, &str, String)> = vec![
+        (
+            schema_source("export const other = 1;"),
+            "MissingSchemaExportError",
+            format!("{in_schema}Schema file missing default export. {learn_more}"),
+        ),
+        (
+            schema_source("export default {};"),
+            "InvalidSchemaExport",
+            format!(
+                "{in_schema}Default export from schema file isn't a Convex schema. {learn_more}"
+            ),
+        ),
+        (
+            schema_source("export default { export: () => process.env.A };"),
+            "NoEnvironmentVariablesInSchema",
+            format!("{in_schema}Environment variables unsupported when evaluating schema"),
+        ),
+        (
+            schema_source("const name = process.env.A; export default { export: () => name };"),
+            "NoEnvironmentVariablesInSchema",
+            format!("{in_schema}Environment variables unsupported when evaluating schema"),
+        ),
+        (
+            schema(
+                r#"{ tables: [{ tableName: "t", indexes: [{ indexDescriptor: "i", fields: ["_id"] }] }] }"#,
+            ),
+            "IndexFieldsContainId",
+            format!(
+                "{in_schema}In table \"t\": In index \"i\": `_id` is not a valid index field. To load documents by ID, use `db.get(id)`."
+            ),
+        ),
+        (
+            schema(
+                r#"{ tables: [{ tableName: "t", indexes: [], documentType: { type: "string" } }] }"#,
+            ),
+            "InvalidTopLevelTypeInSchemaError",
+            format!(
+                "{in_schema}In table \"t\": The document validator in a schema must be an object, a union of objects, or `v.any()`. Found v.string(). {learn_more}"
+            ),
+        ),
+        (
+            modules(&[source(
+                "auth.config.js",
+                "export default { providers: [{ domain: process.env.A, applicationID: \"x\" }] };",
+            )]),
+            "AuthConfigMissingEnvironmentVariable",
+            "Environment variable A is used in auth config file but its value was not set"
+                .to_owned(),
+        ),
+        (
+            modules(&[source("auth.config.js", "export const other = 1;")]),
+            "AuthConfigMissingExportError",
+            "auth config file is missing default export. Please export your auth config as the default export.".to_owned(),
+        ),
+        (
+            modules(&[source("m.js", "throw new Error(\"broken\");")]),
+            "InvalidModules",
+            "Loading the pushed modules encountered the following\n    error:\nFailed to analyze m.js: Uncaught Error: broken".to_owned(),
+        ),
+        (
+            app(r#"[["A", { type: "value", value: "{\"type\":\"number\"}" }]]"#),
+            "InvalidEnvVarDeclaration",
+            "The declaration of the environment variable \"A\" is invalid: variables are text, and `v.float64()` is not".to_owned(),
+        ),
+        (
+            app(r#"[["A", { type: "value", value: "nonsense" }]]"#),
+            "InvalidEnvVarDeclaration",
+            String::new(),
+        ),
+    ];
+    let deployment = open();
+    for (request, code, text) in cases {
+        let error = deployment.start_push(request).await.unwrap_err();
+        assert_eq!(error.code, code, "{}", error.message);
+        let prefix = "Hit an error while pushing:\n";
+        let message = error.message.strip_prefix(prefix);
+        let message = message.unwrap_or_else(|| panic!("no prefix: {}", error.message));
+        if text.is_empty() {
+            continue;
+        }
+        assert!(message.starts_with(&text), "{code}: {message}");
+        let frames = &message[text.len()..];
+        assert!(
+            frames.trim().is_empty() || frames.starts_with("\n    at "),
+            "{code}: {message}"
+        );
+    }
+    // The CLI looks at these anew and tries again.
+    let gone = deployment.start_push(unchanged("m.js")).await.unwrap_err();
+    assert_eq!(
+        (&*gone.code, gone.http_status()),
+        ("MissingExistingModule", 409)
+    );
+    push(&deployment, modules(&[module("m.js", "m")])).await;
+    let other = deployment.start_push(unchanged("m.js")).await.unwrap_err();
+    assert_eq!(
+        (&*other.code, other.http_status()),
+        ("ExistingModuleHashConflict", 409)
+    );
+    let mut elsewhere = deployed(&deployment).await;
+    elsewhere[0]["environment"] = json!("browser");
+    let elsewhere = request(&[], &elsewhere, None);
+    let other = deployment.start_push(elsewhere).await.unwrap_err();
+    assert_eq!(
+        (&*other.code, other.http_status()),
+        ("ExistingModuleEnvConflict", 409)
+    );
+    deployment.shutdown().await;
+}
+
+#[tokio::test]
+async fn declared_variables_are_checked_when_the_push_ends() {
+    let deployment = open();
+    let env = r#"[["MODE", { type: "value", value: "{\"type\":\"union\",\"value\":[{\"type\":\"literal\",\"value\":\"on\"},{\"type\":\"literal\",\"value\":\"off\"}]}" }],
+        ["NOTE", { type: "value", value: "{\"type\":\"string\"}", optional: true }]]"#;
+    let text = format!(
+        "export default {{ export: () => ({{ definitionType: {{ type: \"app\" }}, childComponents: [], httpMounts: {{}},
+            exports: {{ type: \"branch\", branch: [] }}, envVars: {env} }}) }};"
+    );
+    let mut pushed = request(&[module("m.js", "m")], &[], None);
+    pushed["appDefinition"]["definition"] = json!({ "path": "convex.config.js", "source": text, "sourceMap": null, "environment": "isolate" });
+    let finish = async || {
+        let started = deployment.start_push(pushed.clone()).await.unwrap();
+        deployment.finish_push(started, false, None).await
+    };
+    let missing = finish().await.unwrap_err();
+    assert_eq!(missing.code, "MissingEnvironmentVariables");
+    assert_eq!(
+        missing.message,
+        "Required environment variables are not set: MODE. Set them in the Convex dashboard or CLI before pushing."
+    );
+    let set = async |value: &str| {
+        let change = hull_functions::EnvironmentChange {
+            name: "MODE".to_owned(),
+            value: Some(value.to_owned()),
+        };
+        deployment
+            .update_environment_variables(vec![change])
+            .await
+            .unwrap();
+    };
+    set("maybe").await;
+    let invalid = finish().await.unwrap_err();
+    assert_eq!(invalid.code, "InvalidEnvironmentVariable");
+    assert!(invalid.message.contains("MODE"), "{}", invalid.message);
+    set("on").await;
+    finish().await.unwrap();
+    // A variable that changes between start and end is a race.
+    let started = deployment.start_push(pushed.clone()).await.unwrap();
+    set("off").await;
+    let race = deployment.finish_push(started, false, None).await;
+    let race = race.unwrap_err();
+    assert_eq!(race.code, "RaceDetected");
+    assert_eq!(
+        race.message,
+        "Environment variables have changed during push"
+    );
+    deployment.shutdown().await;
+}

@@ -2,16 +2,19 @@
 
 const { shared } = native;
 
+function refuse(code, message) {
+  const error = new Error(message);
+  native.failed = { error, code, message };
+  throw shared.hide(error, "code", code);
+}
+
 function lookUp(name) {
   const phase = native.phase();
-  if (phase === "schema") throw new Error("Environment variables unsupported when evaluating schema");
+  if (phase === "schema") refuse("NoEnvironmentVariablesInSchema", "Environment variables unsupported when evaluating schema");
   const value = native.env(name);
   if (value === undefined && phase === "authConfig") {
-    const code = "AuthConfigMissingEnvironmentVariable";
     const message = `Environment variable ${name} is used in auth config file but its value was not set`;
-    const error = new Error(message);
-    native.failed = { error, code, message };
-    throw shared.hide(error, "code", code);
+    refuse("AuthConfigMissingEnvironmentVariable", message);
   }
   return value;
 }

@@ -6,7 +6,7 @@ use hull_value::PackedValue;
 
 use crate::compile;
 use crate::cut;
-use crate::error::JsException;
+use crate::error::{FailedCheck, JsException};
 use crate::ffi::{self, JSValue};
 use crate::js::Js;
 use crate::limits::ERROR_MESSAGE_BYTES_MAX;
@@ -53,6 +53,28 @@ pub(crate) fn describe(js: Js, thrown: JSValue) -> JsException {
             }
         }
     }
+}
+
+/// The same for what was thrown at a push: a check that failed stands for itself.
+pub(crate) fn describe_check(js: Js, native: JSValue, thrown: JSValue) -> JsException {
+    let check = failed_check(js, native, thrown).map(Box::new);
+    JsException {
+        check,
+        ..describe(js, thrown)
+    }
+}
+
+/// Finds the check that raised `thrown`, if one did.
+fn failed_check(js: Js, native: JSValue, thrown: JSValue) -> Option<FailedCheck> {
+    let failed = js
+        .get(native, c"failed")
+        .filter(|failed| failed.is_object())?;
+    let is_own = js.get(failed, c"error")?.is_same_object(thrown);
+    let text = |name| js.get(failed, name).and_then(|value| js.text(value));
+    is_own.then_some(FailedCheck {
+        code: text(c"code")?,
+        message: text(c"message")?,
+    })
 }
 
 fn uncaught(name: &str, message: &str) -> String {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::Shared;
-use crate::error::{FailedCheck, JsError, JsException};
+use crate::error::JsError;
 use crate::exception;
 use crate::ffi::{self, JSValue};
 use crate::host::Host;
@@ -79,22 +79,8 @@ fn inspection_error(vm: &crate::vm::Vm) -> JsError {
     }
     let js = vm.js();
     let thrown = js.take_exception();
-    let check = failed_check(js, vm.slot().native, thrown).map(Box::new);
-    let described = exception::describe(js, thrown);
+    let described = exception::describe_check(js, vm.slot().native, thrown);
     // SAFETY: the exception was taken above.
     unsafe { ffi::JS_FreeValue(js.0, thrown) };
-    JsError::Thrown(JsException { check, ..described })
-}
-
-/// Finds the check that raised `thrown`, if one did.
-fn failed_check(js: Js, native: JSValue, thrown: JSValue) -> Option<FailedCheck> {
-    let failed = js
-        .get(native, c"failed")
-        .filter(|failed| failed.is_object())?;
-    let is_own = js.get(failed, c"error")?.is_same_object(thrown);
-    let text = |name| js.get(failed, name).and_then(|value| js.text(value));
-    is_own.then_some(FailedCheck {
-        code: text(c"code")?,
-        message: text(c"message")?,
-    })
+    JsError::Thrown(described)
 }

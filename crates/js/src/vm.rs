@@ -249,7 +249,9 @@ impl Vm {
             if ffi::JS_PromiseState(js.0, promise) == ffi::PROMISE_REJECTED {
                 self.check_fatal()?;
                 let reason = ffi::JS_PromiseResult(js.0, promise);
-                return Err(JsError::Thrown(exception::describe(js, reason)));
+                let native = self.slot().native;
+                let described = exception::describe_check(js, native, reason);
+                return Err(JsError::Thrown(described));
             }
             self.drain_jobs()?;
             self.check_unhandled(None)?;

@@ -4,6 +4,7 @@ use hull_engine::{IndexDiff, Namespace, Transaction, document, system};
 use hull_value::{CodedError, InternalId, Schema, Value};
 use serde_json::{Value as Json, json};
 
+use super::declared_variables;
 use super::request::is_chunk;
 use super::respond;
 use super::staged::{self, KnownPush, StagedPush};
@@ -74,7 +75,7 @@ fn finish(
             "Environment variables have changed during push",
         ));
     }
-    check_declared_variables(&staged.definition, &current)?;
+    declared_variables::check_values(&staged.definition, &current)?;
     let (module_diff, superseded) = replace_modules(transaction, &staged)?;
     let config_diff = replace_config(transaction, &staged)?;
     let auth_diff = replace_auth(transaction, &staged.auth_providers)?;
@@ -108,32 +109,6 @@ fn concurrent_push() -> CodedError {
         "ConcurrentPush",
         "Are you running multiple `npx convex dev` processes in the same directory?",
     )
-}
-
-/// Variables the app declares must be set (deploy spec 6.7).
-fn check_declared_variables(
-    definition: &Json,
-    current: &BTreeMap<String, String>,
-) -> Result<(), CodedError> {
-    let mut missing = Vec::new();
-    for declared in definition["envVars"].as_array().into_iter().flatten() {
-        let Some(name) = declared[0].as_str() else {
-            continue;
-        };
-        if declared[1]["optional"] != json!(true) && !current.contains_key(name) {
-            missing.push(name);
-        }
-    }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(CodedError::bad_request(
-        "MissingEnvironmentVariables",
-        format!(
-            "Required environment variables are not set: {}. Set them in the Convex dashboard or CLI before pushing.",
-            missing.join(", ")
-        ),
-    ))
 }
 
 /// Returns what changed, and the sources that no deployed module names any more.

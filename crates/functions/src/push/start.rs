@@ -6,6 +6,7 @@ use hull_value::{CodedError, InternalId, Schema};
 use serde_json::{Map, Value as Json, json};
 
 use super::analyze::Evaluator;
+use super::declared_variables;
 use super::package::Package;
 use super::request::PushRequest;
 use super::respond;
@@ -187,6 +188,7 @@ fn evaluate(runner: &Runner, request: &PushRequest) -> Result<Evaluated, CodedEr
         .map(|module| evaluator.schema(module))
         .transpose()?;
     let definition = evaluator.definition(app.definition.as_ref())?;
+    declared_variables::check_declarations(&definition)?;
     let staged = StagedPush {
         modules,
         server_version: config.server_version,

@@ -38,7 +38,9 @@ pub(crate) fn check() -> Result<bool> {
 
 /// Everything, or the suites that are named.
 pub(crate) fn test(only: &[String]) -> Result<bool> {
-    const SUITES: [&str; 6] = ["unit", "clients", "browser", "dev", "python", "rust"];
+    const SUITES: [&str; 7] = [
+        "unit", "globals", "clients", "browser", "dev", "python", "rust",
+    ];
     if let Some(unknown) = only.iter().find(|name| !SUITES.contains(&name.as_str())) {
         bail!(
             "there is no suite `{unknown}`; there are {}",
@@ -59,7 +61,10 @@ pub(crate) fn test(only: &[String]) -> Result<bool> {
     if wants("unit") {
         building.push(unit(&workspace));
     }
-    let real_clients = SUITES[1..].iter().any(|name| wants(name));
+    if wants("globals") {
+        building.push(globals(&workspace));
+    }
+    let real_clients = SUITES[2..].iter().any(|name| wants(name));
     if real_clients {
         building.push(cargo_step(
             &workspace,
@@ -173,6 +178,23 @@ fn unit(workspace: &Workspace) -> Step {
         "--no-fail-fast",
     ];
     cargo_step(workspace, "unit", Kind::Tests, 40 * MINUTE, &args)
+}
+
+/// The JavaScript globals of functions, compared with Node's own.
+fn globals(workspace: &Workspace) -> Step {
+    let folder = workspace.root.join("crates/js/tests/bootstrap");
+    let operations = workspace.example("ops_pipe");
+    Step::new("globals", Kind::Tests, 5 * MINUTE, move |log| {
+        setup::npm_packages(log, &folder)?;
+        let package = ["build", "--package", "hull-js", "--example", "ops_pipe"];
+        log.run(Command::new(cargo()).args(package).current_dir(&folder))?;
+        log.run(
+            Command::new("node")
+                .args(["--test", "--test-reporter=spec"])
+                .env("HULL_OPS_PIPE", &operations)
+                .current_dir(&folder),
+        )
+    })
 }
 
 fn cargo_step(

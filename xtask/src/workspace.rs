@@ -54,6 +54,11 @@ impl Workspace {
     pub(crate) fn hull_binary(&self) -> PathBuf {
         self.target.join("debug").join("hull")
     }
+
+    /// The debug build of an example.
+    pub(crate) fn example(&self, name: &str) -> PathBuf {
+        self.target.join("debug").join("examples").join(name)
+    }
 }
 
 /// The cargo that runs this tool.

@@ -384,3 +384,35 @@ async fn declared_variables_are_checked_when_the_push_ends() {
     );
     deployment.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_push_has_4096_modules_at_most_and_chunks_do_not_count() {
+    let deployment = open();
+    let empty = |path: String| json!({ "path": path, "source": "", "sourceMap": null, "environment": "isolate" });
+    let chunks = (0..10).map(|n| empty(format!("_deps/{n}.js")));
+    let modules = |count: usize| -> Vec<Json> {
+        let modules = (0..count).map(|n| empty(format!("m{n}.js")));
+        modules.chain(chunks.clone()).collect()
+    };
+    let error = deployment
+        .start_push(request(&modules(4_097), &[], None))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, "InvalidModules");
+    assert!(
+        error
+            .message
+            .contains("Too many function files (4097 > maximum 4096)"),
+        "{}",
+        error.message
+    );
+    // Past the count: what is wrong with this one is something else.
+    let mut most = modules(4_096);
+    most[0]["source"] = json!("throw new Error('evaluated');");
+    let error = deployment
+        .start_push(request(&most, &[], None))
+        .await
+        .unwrap_err();
+    assert!(error.message.contains("evaluated"), "{}", error.message);
+    deployment.shutdown().await;
+}

@@ -266,3 +266,38 @@ fn the_largest_and_the_deepest_document_are_warned_of() {
         format!("Deeply nested document written with ID \"{deep}\" (actual: 14, limit: 16).")
     );
 }
+
+#[test]
+fn tables_of_the_system_are_out_of_reach() {
+    let db = Db::with_items();
+    let t = &mut db.begin();
+    let insert_into = |table: &'static str| {
+        move |t: &mut Transaction| t.insert_document(ROOT, table, object([])).map(drop)
+    };
+    for table in ["_storage", "_scheduled_functions"] {
+        let message = format!("{table} is a read-only table");
+        check(t, insert_into(table), "ReadOnlyTable", &message);
+    }
+    check(
+        t,
+        insert_into("_modules"),
+        "InvalidTableName",
+        "Invalid table name _modules starts with metadata prefix '_'",
+    );
+    check(
+        t,
+        insert_into("a-b"),
+        "InvalidIdentifier",
+        "Identifier a-b has invalid character '-': Identifiers can only contain alphanumeric characters or underscores",
+    );
+    check(
+        t,
+        |t| t.count_documents(ROOT, "_modules").map(drop),
+        "TableDoesNotExist",
+        "Table '_modules' not found",
+    );
+    // As for a table that does not exist.
+    let id = "kg2004926d25askqh2ctneycvn8ja8ag";
+    assert_eq!(t.normalize_id(ROOT, "_modules", id).unwrap(), None);
+    assert!(t.normalize_id(ROOT, "_storage", id).unwrap().is_some());
+}

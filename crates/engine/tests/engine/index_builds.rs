@@ -254,3 +254,20 @@ fn the_end_of_one_push_leaves_the_indexes_of_another_alone() {
         "IndexNotFoundError"
     );
 }
+
+#[test]
+fn a_search_index_is_no_database_index() {
+    let db = Db::new();
+    db.push(
+        r#"{"tables":[{"tableName":"items","documentType":null,"indexes":[],
+        "searchIndexes":[{"indexDescriptor":"by_text","searchField":"text","filterFields":[]}]}]}"#,
+    );
+    let error = resolve(&db, "by_text").unwrap_err();
+    assert_eq!(
+        (&*error.code, &*error.message),
+        (
+            "IndexNotADatabaseIndex",
+            "Index items.by_text is not a database index"
+        )
+    );
+}

@@ -16,7 +16,8 @@ use crate::snapshot::ScanTarget;
 use crate::snapshot::ScannedRow;
 use crate::staged_validators::{StagedValidator, StagedValidatorState};
 use crate::transaction::{Transaction, index_key};
-use crate::upkeep::{Upkeep, Walk};
+use crate::upkeep::Upkeep;
+use crate::walks::WalkOwner;
 use crate::writer::not_stored;
 
 /// Documents handled in one step, if they are small.
@@ -76,17 +77,12 @@ impl Engine {
         upkeep: &Upkeep,
         context: &BeginContext,
     ) -> Result<(), CodedError> {
-        let walk = upkeep
-            .lock()
-            .indexes
-            .get(&index.index)
-            .cloned()
-            .unwrap_or_default();
-        let Page { ts, rows, is_last } = self.page(table.tablet, walk.after.as_deref(), context)?;
-        let next = Walk {
-            after: rows.last().map(|row| row.key.clone()).or(walk.after),
-            documents: walk.documents + rows.len() as u64,
-        };
+        let owner = WalkOwner::Index(index.index);
+        let walk = self.walk(owner, upkeep);
+        let tablet = table.tablet;
+        let Page { ts, rows, is_last } = self.page(tablet, walk.after_in(tablet), context)?;
+        let last = rows.last().map(|row| &*row.key);
+        let next = walk.advanced(tablet, last, rows.len());
         let entries: Arc<Mutex<Vec<IndexWrite>>> = Arc::new(Mutex::new(
             rows.iter()
                 .map(|row| {
@@ -130,7 +126,6 @@ impl Engine {
         }
         answer(&receiver)?;
         if is_last {
-            upkeep.lock().indexes.remove(&index.index);
             let index = index.clone();
             self.retrying(context, move |transaction| {
                 let still = transaction
@@ -152,8 +147,7 @@ impl Engine {
                 }
             })
         } else {
-            upkeep.lock().indexes.insert(index.index, next);
-            Ok(())
+            self.set_walk(owner, next, upkeep, context)
         }
     }
 
@@ -165,12 +159,8 @@ impl Engine {
         upkeep: &Upkeep,
         context: &BeginContext,
     ) -> Result<(), CodedError> {
-        let mut walk = upkeep
-            .lock()
-            .schemas
-            .get(&pending.row)
-            .cloned()
-            .unwrap_or_default();
+        let owner = WalkOwner::Schema(pending.row);
+        let walk = self.walk(owner, upkeep);
         let metadata = self.metadata();
         let enforced = metadata
             .active_schema(namespace)
@@ -185,12 +175,9 @@ impl Engine {
         // submitted has been checked against it.
         let next_table = next_tables.find_map(|name| {
             let table = metadata.table_by_name(namespace, name)?;
-            let is_spared =
-                walk.walk.after.is_none() && is_staged_valid(&pending.schema, &metadata, table);
-            (!is_spared).then_some(table)
+            (!is_staged_valid(&pending.schema, &metadata, table)).then_some(table)
         });
         let Some(table) = next_table else {
-            upkeep.lock().schemas.remove(&pending.row);
             let row = pending.row;
             return self.retrying(context, move |transaction| {
                 match transaction.schema_state(row)? {
@@ -202,7 +189,7 @@ impl Engine {
             });
         };
         let Page { ts, rows, is_last } =
-            self.page(table.tablet, walk.walk.after.as_deref(), context)?;
+            self.page(table.tablet, walk.after_in(table.tablet), context)?;
         let mut transaction = self.begin_at(ts, context)?;
         for row in &rows {
             if let Err(error) = transaction.check_schema(&pending.schema, table, &row.value) {
@@ -212,7 +199,6 @@ impl Engine {
                     "Document with ID \"{id}\" in table \"{name}\" does not match the schema: {error}"
                 );
                 let schema_row = pending.row;
-                upkeep.lock().schemas.remove(&schema_row);
                 return self.retrying(context, move |transaction| {
                     match transaction.schema_state(schema_row)? {
                         Some(SchemaState::Pending) => {
@@ -223,15 +209,12 @@ impl Engine {
                 });
             }
         }
-        walk.documents += rows.len() as u64;
+        let last = rows.last().map(|row| &*row.key);
+        let mut walk = walk.advanced(table.tablet, last, rows.len());
         if is_last {
             walk.tables_done.insert(table.name.clone());
-            walk.walk = Walk::default();
-        } else {
-            walk.walk.after = rows.last().map(|row| row.key.clone());
         }
-        upkeep.lock().schemas.insert(pending.row, walk);
-        Ok(())
+        self.set_walk(owner, walk, upkeep, context)
     }
 
     /// Checks one page of stored documents against a staged validator.
@@ -242,9 +225,10 @@ impl Engine {
         upkeep: &Upkeep,
         context: &BeginContext,
     ) -> Result<(), CodedError> {
-        let walk = upkeep.lock().staged_validators.get(&staged.row).cloned();
-        let walk = walk.unwrap_or_default();
-        let Page { ts, rows, is_last } = self.page(table.tablet, walk.after.as_deref(), context)?;
+        let owner = WalkOwner::StagedValidator(staged.row);
+        let walk = self.walk(owner, upkeep);
+        let tablet = table.tablet;
+        let Page { ts, rows, is_last } = self.page(tablet, walk.after_in(tablet), context)?;
         let mut transaction = self.begin_at(ts, context)?;
         let mismatch = rows.iter().find_map(|row| {
             let error = transaction.check_staged(staged, &row.value).err()?;
@@ -259,12 +243,9 @@ impl Engine {
             Some(error) => StagedValidatorState::Failed { error },
             None if is_last => StagedValidatorState::Valid,
             None => {
-                let next = Walk {
-                    after: rows.last().map(|row| row.key.clone()),
-                    documents: walk.documents + rows.len() as u64,
-                };
-                upkeep.lock().staged_validators.insert(staged.row, next);
-                return Ok(());
+                let last = rows.last().map(|row| &*row.key);
+                let next = walk.advanced(tablet, last, rows.len());
+                return self.set_walk(owner, next, upkeep, context);
             }
         };
         self.retrying(context, |transaction| {

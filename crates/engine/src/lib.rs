@@ -40,6 +40,7 @@ mod subscriptions;
 pub mod system;
 mod transaction;
 mod upkeep;
+mod walks;
 mod window;
 mod writer;
 

@@ -20,7 +20,7 @@ use crate::metadata::{IndexInfo, IndexState};
 use crate::snapshot::{ScanTarget, ScannedRow};
 use crate::system::{DEPLOYMENT_STATE, SESSION_REQUESTS, SESSION_REQUESTS_BY_TIME, row_id};
 use crate::transaction::Transaction;
-use crate::upkeep::{Upkeep, Walk};
+use crate::upkeep::Upkeep;
 use crate::window::EntryChange;
 
 /// How long a mutation that is sent again is recognised.
@@ -109,7 +109,7 @@ impl Engine {
         upkeep: &Upkeep,
         context: &BeginContext,
     ) -> Result<bool, CodedError> {
-        let after = upkeep.lock().session_records.after.clone();
+        let after = upkeep.lock().session_records_after.clone();
         let page = self.page(SESSION_REQUESTS, after.as_deref(), context)?;
         let (old, kept): (Vec<_>, Vec<_>) = page.rows.iter().partition(|row| is_old(row.ts));
         let entries: Vec<IndexWrite> = kept
@@ -129,10 +129,8 @@ impl Engine {
                 transaction.put_system_row(DEPLOYMENT_STATE, all_listed_row(), Some(row))
             })?;
         }
-        upkeep.lock().session_records = Walk {
-            after: page.rows.last().map(|row| row.key.clone()),
-            ..Walk::default()
-        };
+        let last = page.rows.last().map(|row| row.key.clone());
+        upkeep.lock().session_records_after = last;
         Ok(page.is_last)
     }
 

@@ -43,12 +43,14 @@ pub const AUDIT_LOG: TabletId = TabletId(13);
 pub const STAGED_PUSHES: TabletId = TabletId(14);
 /// Staged validators of tables: `{namespace, tablet, validator, state, error?}`.
 pub const STAGED_VALIDATORS: TabletId = TabletId(15);
+/// Walks over documents that go on after a restart: `{kind, owner, tablet, after, documents, tablesDone}`.
+pub const WALKS: TabletId = TabletId(16);
 
 /// Tablets and stored indexes made at run time are numbered from here.
 pub const FIRST_DYNAMIC_NUMBER: u32 = 1_000;
 
 /// System tablets whose rows are kept in memory.
-pub const RESIDENT: [TabletId; 12] = [
+pub const RESIDENT: [TabletId; 13] = [
     TABLES,
     INDEXES,
     SCHEMAS,
@@ -61,6 +63,7 @@ pub const RESIDENT: [TabletId; 12] = [
     COMPONENT_DEFINITIONS,
     STAGED_PUSHES,
     STAGED_VALIDATORS,
+    WALKS,
 ];
 
 /// Table numbers of system tables that user code can see ids of (data model spec 3.4).

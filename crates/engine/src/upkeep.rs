@@ -7,7 +7,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use hull_store::{IndexId, TabletId, TrimStep};
 use hull_value::{CodedError, InternalId, Timestamp};
 
@@ -15,6 +15,7 @@ use crate::engine::{BeginContext, Engine};
 use crate::metadata::{IndexState, Metadata, Namespace, SchemaState, TableState};
 use crate::staged_validators::{StagedValidator, StagedValidatorState};
 use crate::system;
+use crate::walks::{Walk, WalkOwner};
 use crate::writer::trim_step;
 
 /// How long a failed or overwritten schema can still be asked for (data model spec 5.5).
@@ -36,30 +37,15 @@ pub struct Upkeep {
     progress: Mutex<Progress>,
 }
 
-/// Where the background walks are. Lost at a restart: walks then begin anew, which is safe.
+/// What the background work is at. Lost at a restart, which is harmless.
 #[derive(Default)]
 pub(crate) struct Progress {
-    pub(crate) indexes: HashMap<IndexId, Walk>,
-    pub(crate) schemas: HashMap<InternalId, SchemaWalk>,
-    pub(crate) staged_validators: HashMap<InternalId, Walk>,
-    /// The walk over session records from before they were listed by time.
-    pub(crate) session_records: Walk,
+    pub(crate) walks: HashMap<WalkOwner, Walk>,
+    /// How far the session records from before they were listed by time are listed.
+    pub(crate) session_records_after: Option<Vec<u8>>,
     turns: Turns,
     forget: Timer,
     trim: Timer,
-}
-
-#[derive(Clone, Default)]
-pub(crate) struct Walk {
-    pub(crate) after: Option<Vec<u8>>,
-    pub(crate) documents: u64,
-}
-
-#[derive(Clone, Default)]
-pub(crate) struct SchemaWalk {
-    pub(crate) tables_done: HashSet<String>,
-    pub(crate) walk: Walk,
-    pub(crate) documents: u64,
 }
 
 /// Something to do, with what is more urgent first.
@@ -86,6 +72,7 @@ enum Work {
     PurgeIndex(TabletId, IndexId),
     PurgeTable(TabletId),
     ForgetSchema(InternalId),
+    ForgetWalk(InternalId),
     ForgetSessionRecords,
     TrimHistory,
 }
@@ -107,26 +94,22 @@ struct Turns {
 impl Upkeep {
     /// Documents entered so far into an index being built.
     pub fn documents_indexed(&self, index: IndexId) -> u64 {
-        self.lock()
-            .indexes
-            .get(&index)
-            .map_or(0, |walk| walk.documents)
+        self.documents(WalkOwner::Index(index))
     }
 
     /// Documents checked so far against a submitted schema.
     pub fn documents_checked(&self, schema_row: InternalId) -> u64 {
-        self.lock()
-            .schemas
-            .get(&schema_row)
-            .map_or(0, |walk| walk.documents)
+        self.documents(WalkOwner::Schema(schema_row))
     }
 
     /// Documents checked so far against a staged validator that is pending.
     pub fn documents_checked_staged(&self, staged: &StagedValidator) -> u64 {
-        self.lock()
-            .staged_validators
-            .get(&staged.row)
-            .map_or(0, |walk| walk.documents)
+        self.documents(WalkOwner::StagedValidator(staged.row))
+    }
+
+    fn documents(&self, owner: WalkOwner) -> u64 {
+        let progress = self.lock();
+        progress.walks.get(&owner).map_or(0, |walk| walk.documents)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Progress> {
@@ -205,6 +188,9 @@ impl Engine {
                 add(Urgency::Cleanup, Work::PurgeTable(table.tablet));
             }
         }
+        for row in metadata.ended_walks() {
+            add(Urgency::Cleanup, Work::ForgetWalk(row));
+        }
         for (row, since) in metadata.dead_schemas() {
             if since.0.saturating_add(DEAD_SCHEMA_NANOS) < now.0 {
                 add(Urgency::Cleanup, Work::ForgetSchema(row));
@@ -266,6 +252,9 @@ impl Engine {
                     _ => Ok(()),
                 }
             }),
+            Work::ForgetWalk(row) => self.retrying(context, |transaction| {
+                transaction.put_system_row(system::WALKS, row, None)
+            }),
             Work::ForgetSessionRecords => {
                 if self.forget_session_records(upkeep, context)? {
                     upkeep.lock().forget = Timer::default();
@@ -286,23 +275,7 @@ impl Engine {
 impl Progress {
     /// Drops the walks of what is not being built or checked any more.
     fn forget_ended(&mut self, metadata: &Metadata) {
-        let mut walked = HashSet::new();
-        if !self.indexes.is_empty() {
-            let indexes = metadata.tables().flat_map(|table| &table.indexes);
-            let building = indexes.filter(|index| index.state == IndexState::Backfilling);
-            walked.extend(building.map(|index| index.index));
-        }
-        self.indexes.retain(|index, _| walked.contains(index));
-        self.staged_validators.retain(|row, _| {
-            metadata
-                .staged_validators()
-                .any(|staged| staged.row == *row && staged.state == StagedValidatorState::Pending)
-        });
-        self.schemas.retain(|row, _| {
-            metadata
-                .pending_schemas()
-                .any(|(_, slot)| slot.row == *row && slot.state == SchemaState::Pending)
-        });
+        self.walks.retain(|owner, _| owner.is_walking(metadata));
     }
 }
 

@@ -8,7 +8,6 @@ use crate::exception;
 use crate::ffi::{self, JSValue};
 use crate::host::Host;
 use crate::image::ImageSpec;
-use crate::js::Js;
 
 /// What to report about a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -115,7 +115,7 @@ fn member(validator: &Validator, dice: &mut Dice) -> Option<Value> {
             1 => Value::String("x".to_owned()),
             _ => id_of(TABLES[dice.below(2)]),
         },
-        Validator::Bytes => Value::Bytes(vec![1].into()),
+        Validator::Bytes => Value::Bytes(vec![1]),
         Validator::Any => match dice.below(4) {
             0 => Value::Null,
             1 => Value::Int64(0),

@@ -75,6 +75,15 @@ impl Db {
         }
     }
 
+    /// The same database in a new process, with other randomness.
+    pub(crate) fn restarted(self) -> Db {
+        let (store, seeds) = (self.store.clone(), self.seeds.load(Ordering::Relaxed));
+        drop(self);
+        let db = Db::over(store);
+        db.seeds.store(seeds, Ordering::Relaxed);
+        db
+    }
+
     /// A database with the table [`ITEMS`] and its indexes `by_a` and `by_ab`.
     pub(crate) fn with_items() -> Db {
         let db = Db::new();

@@ -23,3 +23,4 @@ mod staged_validators;
 mod subscriptions;
 mod timestamps;
 mod upkeep;
+mod walks;

@@ -167,12 +167,13 @@ t.check("a write that a schema on its way does not allow goes through and fails 
   const { code, output } = await t.project.convex(deploy, { env: { CONVEX_SELF_HOSTED_URL: url } });
   assert.equal(code, 1, output);
   assert.match(output, /Schema has already been failed with error: New document in table "race" does not match the schema: /);
-  await add("race", { n: "more text" });
+  const other = await add("race", { n: "more text" });
 
-  // The next push finds them both.
+  // The next push finds them: which of both first is open.
   const again = await t.project.convex(deploy);
   assert.equal(again.code, 1);
-  assert.ok(again.output.includes(`Document with ID "${id}" in table "race" does not match the schema`), again.output);
+  const named = [id, other].some((id) => again.output.includes(`Document with ID "${id}" in table "race" does not match the schema`));
+  assert.ok(named, again.output);
 });
 
 t.check("a staged validator is checked in the background, applied without a walk, and not discarded unasked", async () => {

@@ -28,6 +28,8 @@ class AbortSignal extends EventTarget {
       signal.#dependents.clear();
       for (const each of all) shared.dispatchTrusted(each, new Event("abort"));
     };
+    /** Calls back when the signal aborts, after its own listeners. */
+    shared.onAbort = (signal, callback) => signal.addEventListener("abort", callback, { once: true });
     shared.isAbortSignal = (value) => typeof value === "object" && value !== null && #aborted in value;
   }
   constructor(key) {

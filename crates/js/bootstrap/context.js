@@ -15,6 +15,12 @@ function within(context, callback, thisArg, args) {
   }
 }
 
+/** Calls back in the context there is now, whatever there is then. */
+shared.inCurrentContext = (callback) => {
+  const context = current();
+  return (thisArg, args) => within(context, callback, thisArg, args);
+};
+
 function changed(storage, has, store) {
   const context = new Map(current());
   if (has) context.set(storage, store);

@@ -4,6 +4,8 @@ use std::any::Any;
 
 use hull_value::PackedValue;
 
+use crate::ops::{OpError, OpValue};
+
 /// Answers the host calls of one function call.
 ///
 /// Everything happens on the thread that called `Isolate::call`. Methods may
@@ -21,6 +23,44 @@ pub trait Host {
 
     /// Takes one console line.
     fn log(&mut self, line: LogLine);
+
+    /// Fills `bytes` with randomness for secrets. Only actions ask for it.
+    fn random_bytes(&mut self, _bytes: &mut [u8]) -> Result<(), HostError> {
+        Err(HostError::User {
+            message: "Cryptographic randomness needs an action".to_owned(),
+            data: None,
+        })
+    }
+}
+
+/// The host of an action, whose calls are answered later.
+pub trait ActionHost: Host {
+    /// Starts what the action has asked for. The answer goes to
+    /// [`Activity::run`](crate::Activity::run), whenever it is there.
+    fn start(&mut self, op: OpId, call: HostCall);
+
+    /// The answer of a started call is not wanted any more.
+    fn cancel(&mut self, op: OpId);
+}
+
+/// Names one call of one action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OpId(pub u64);
+
+/// What an action asks its host for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HostCall {
+    /// `Convex.asyncSyscall`: a name and the JSON text of one object.
+    Syscall { name: String, args: String },
+    /// An operation behind a global: `sleep`, `fetch`, …
+    Op { name: String, args: Vec<OpValue> },
+}
+
+/// The answer to a [`HostCall`], of the same kind.
+#[derive(Debug)]
+pub enum Answer {
+    Syscall(Result<Reply, HostError>),
+    Op(Result<OpValue, OpError>),
 }
 
 /// The argument of a host call: JSON text of one object.

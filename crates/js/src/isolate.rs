@@ -23,21 +23,27 @@ use crate::vm::Vm;
 pub enum CallKind {
     Query,
     Mutation,
+    /// Runs as an [`Activity`](crate::Activity).
+    Action,
 }
 
 impl CallKind {
-    fn phase(self) -> Phase {
+    const ALL: [CallKind; 3] = [CallKind::Query, CallKind::Mutation, CallKind::Action];
+
+    pub(crate) fn phase(self) -> Phase {
         match self {
             CallKind::Query => Phase::Query,
             CallKind::Mutation => Phase::Mutation,
+            CallKind::Action => Phase::Action,
         }
     }
 
     /// Marker property of its registration and the property that invokes it.
-    fn properties(self) -> (&'static CStr, &'static CStr) {
+    pub(crate) fn properties(self) -> (&'static CStr, &'static CStr) {
         match self {
             CallKind::Query => (c"isQuery", c"invokeQuery"),
             CallKind::Mutation => (c"isMutation", c"invokeMutation"),
+            CallKind::Action => (c"isAction", c"invokeAction"),
         }
     }
 
@@ -45,6 +51,7 @@ impl CallKind {
         match self {
             CallKind::Query => "query",
             CallKind::Mutation => "mutation",
+            CallKind::Action => "action",
         }
     }
 }
@@ -113,6 +120,8 @@ impl Isolate {
             Driver {
                 vm,
                 module: &self.image.spec().entry,
+                export: call.export,
+                kind: call.kind,
             }
             .run(call)
         });
@@ -127,14 +136,29 @@ impl Isolate {
             Some(Fatal::Panicked(panic)) => Some(panic),
             _ => None,
         };
-        if let Err(error) = vm.reset() {
-            tracing::error!(%error, "an isolate could not be reset and is dropped");
-            self.vm = None;
-        }
+        self.finish();
         if let Some(panic) = panic {
             std::panic::resume_unwind(panic);
         }
         outcome
+    }
+
+    pub(crate) fn vm(&self) -> Option<&Vm> {
+        self.vm.as_ref()
+    }
+
+    pub(crate) fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// Makes the isolate pristine again.
+    pub(crate) fn finish(&mut self) {
+        if let Some(vm) = &mut self.vm
+            && let Err(error) = vm.reset()
+        {
+            tracing::error!(%error, "an isolate could not be reset and is dropped");
+            self.vm = None;
+        }
     }
 
     /// Whether every byte equals the image.
@@ -162,16 +186,18 @@ impl CallOutcome {
 }
 
 /// The loop of function-runtime 2.2.
-struct Driver<'a> {
-    vm: &'a Vm,
+pub(crate) struct Driver<'a> {
+    pub(crate) vm: &'a Vm,
     /// Path of the entry module, for messages.
-    module: &'a str,
+    pub(crate) module: &'a str,
+    pub(crate) export: &'a str,
+    pub(crate) kind: CallKind,
 }
 
 impl Driver<'_> {
     fn run(&self, call: &Call<'_>) -> Result<PackedValue, JsError> {
         let js = self.vm.js();
-        let function = self.find_function(call)?;
+        let function = self.find_function()?;
         let (_, invoke) = call.kind.properties();
         // SAFETY: `function` is an object of this context.
         let invoke = unsafe { ffi::JS_GetPropertyStr(js.0, function, invoke.as_ptr()) };
@@ -190,13 +216,13 @@ impl Driver<'_> {
             return Err(self.vm.pending_error());
         }
         let result = self.drive(js, promise)?;
-        self.decode(js, call, result)
+        self.decode(js, result)
     }
 
     /// Looks the export up and checks what it is registered as.
-    fn find_function(&self, call: &Call<'_>) -> Result<JSValue, JsError> {
+    pub(crate) fn find_function(&self) -> Result<JSValue, JsError> {
         let js = self.vm.js();
-        let (module, export) = (self.module, call.export);
+        let (module, export) = (self.module, self.export);
         let missing = || {
             JsError::thrown(format!(
                 "Couldn't find \"{export}\" in module \"{module}\"."
@@ -221,19 +247,21 @@ impl Driver<'_> {
             // SAFETY: as above.
             function.is_object() && unsafe { ffi::JS_HasProperty(js.0, function, atom) } == 1
         };
-        let (marker, _) = call.kind.properties();
+        let (marker, _) = self.kind.properties();
         if has(marker) {
             return Ok(function);
         }
-        let other = match call.kind {
-            CallKind::Query => CallKind::Mutation,
-            CallKind::Mutation => CallKind::Query,
-        };
-        Err(JsError::thrown(if has(other.properties().0) {
+        let mut others = CallKind::ALL.into_iter();
+        let other = others.find(|kind| has(kind.properties().0));
+        Err(JsError::thrown(if let Some(other) = other {
             format!(
                 "Function \"{module}:{export}\" is registered as a {} but is being run as a {}.",
                 other.noun(),
-                call.kind.noun()
+                self.kind.noun()
+            )
+        } else if self.kind == CallKind::Action {
+            format!(
+                "Function \"{module}:{export}\" is not an action. Did you forget to wrap it with `action`?"
             )
         } else {
             format!(
@@ -298,14 +326,14 @@ impl Driver<'_> {
         Ok(())
     }
 
-    fn decode(&self, js: Js, call: &Call<'_>, result: JSValue) -> Result<PackedValue, JsError> {
+    pub(crate) fn decode(&self, js: Js, result: JSValue) -> Result<PackedValue, JsError> {
         if let Some(value) = self.vm.slot().run.direct_result.take() {
             return Ok(value);
         }
         let invalid = |why: &str| {
             JsError::thrown(format!(
                 "Function {}:{} return value invalid: {why}",
-                self.module, call.export
+                self.module, self.export
             ))
         };
         let text = js.chars(result).map(|chars| chars.to_strict());

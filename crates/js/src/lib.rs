@@ -4,6 +4,8 @@
 //! undone, so no call can see what another did. This crate is deliberately **not** the function runner: it knows no
 //! tables, no transactions and no protocol. What a function asks for goes through [`Host`].
 //!
+//! An action waits for answers: its isolate is an [`Activity`] that is run again and again, on any thread.
+//!
 //! Start reading at [`Engine`], then `vm.rs` (building and resetting one isolate) and `isolate.rs` (the loop of a call).
 //!
 //! Invariants:
@@ -13,6 +15,7 @@
 //!   thread's stack.)
 //! * Natively bound library code behaves as the library's own code does.
 
+mod activity;
 mod arena;
 mod bootstrap;
 mod compile;
@@ -39,10 +42,13 @@ mod source_maps;
 mod stack;
 mod vm;
 
+pub use activity::{ActionCall, ActionOutcome, Activity, Step};
 pub use compile::CompiledModule;
 pub use engine::{Engine, EngineConfig};
 pub use error::{FailedCheck, ImportError, JsError, JsException};
-pub use host::{Args, Host, HostError, LogLevel, LogLine, Reply};
+pub use host::{
+    ActionHost, Answer, Args, Host, HostCall, HostError, LogLevel, LogLine, OpId, Reply,
+};
 pub use image::{EnvSource, Environment, Image, ImageSpec, ModuleSource};
 pub use inspect::Inspection;
 pub use isolate::{Call, CallKind, CallOutcome, Isolate};

@@ -13,11 +13,11 @@ use crate::convert::{Kind, bindings};
 use crate::cut;
 use crate::error::JsException;
 use crate::ffi::{self, JSContext, JSValue};
-use crate::host::{Args, HostError, LogLevel, LogLine, Reply};
+use crate::host::{Args, HostError, LogLevel, LogLine, OpId, Reply};
 use crate::js::{ErrorKind, Js};
 use crate::limits;
 use crate::ops::{self, OpValue};
-use crate::slot::{self, Fatal, PendingCall, Phase, Slot};
+use crate::slot::{self, Fatal, PendingCall, PendingOp, Phase, Slot, Waiting};
 use crate::source_maps;
 
 type Body = fn(Js, &[JSValue]) -> JSValue;
@@ -70,7 +70,9 @@ native! {
     };
     time_origin => |js, _| JSValue::number(slot_of(js).deploy_ms());
     random => |js, _| JSValue::number(slot_of(js).run.random());
-    random_bytes => |js, _| js.throw(ErrorKind::Error, "Cryptographic randomness needs an action, which this runtime does not run yet");
+    random_bytes => secret_bytes;
+    start_op => start_operation;
+    cancel_op => cancel_operation;
     real_now => |_, _| JSValue::number(slot::wall_clock_ms());
     log => log_line;
     env => env_variable;
@@ -111,6 +113,8 @@ pub(crate) fn make(js: Js) -> JSValue {
         (c"timeOrigin", time_origin, 0),
         (c"random", random, 0),
         (c"randomBytes", random_bytes, 1),
+        (c"startOp", start_op, 3),
+        (c"cancelOp", cancel_op, 1),
         (c"realNow", real_now, 0),
         (c"log", log, 2),
         (c"env", env, 1),
@@ -132,6 +136,110 @@ pub(crate) fn make(js: Js) -> JSValue {
     // `Date` and `Math.random` of the engine itself ask the slot.
     js.set(object, c"engineClock", JSValue::bool(true));
     object
+}
+
+/// Most random bytes of one call, as `crypto.getRandomValues` has it.
+const RANDOM_BYTES_MAX: usize = 65_536;
+
+fn secret_bytes(js: Js, args: &[JSValue]) -> JSValue {
+    let count = args.first().and_then(|count| count.as_number());
+    let count = count.filter(|count| (0.0..=RANDOM_BYTES_MAX as f64).contains(count));
+    let Some(count) = count else {
+        return js.throw(ErrorKind::TypeError, "randomBytes wants a number of bytes");
+    };
+    let mut bytes = vec![0; count as usize];
+    let run = &mut slot_of(js).run;
+    match run.with_host(|host| host.random_bytes(&mut bytes)) {
+        Some(Ok(())) => op_result(js, &OpValue::Bytes(bytes)),
+        Some(Err(error)) => throw_host_error(js, error),
+        None => js.throw(ErrorKind::Error, "no host"),
+    }
+}
+
+/// `startOp(name, resolve, reject, ...args)` returns a number for `cancelOp`.
+fn start_operation(js: Js, args: &[JSValue]) -> JSValue {
+    if slot_of(js).run.phase != Phase::Action {
+        return js.throw(ErrorKind::Error, "operations need an action");
+    }
+    let (Some(name), Some(resolve), Some(reject)) =
+        (text_argument(js, args, 0), args.get(1), args.get(2))
+    else {
+        return js.throw(
+            ErrorKind::TypeError,
+            "startOp wants a name and two functions",
+        );
+    };
+    let mut values = Vec::with_capacity(args.len() - 3);
+    for arg in &args[3..] {
+        match op_argument(js, *arg, 0) {
+            Some(value) => values.push(value),
+            None => return js.throw(ErrorKind::TypeError, "unsupported operation argument"),
+        }
+    }
+    let run = &mut slot_of(js).run;
+    if run.pending_ops.len() + run.waiting.len() >= limits::PENDING_CALLS_MAX {
+        return js.throw(ErrorKind::Error, "Too many concurrent operations.");
+    }
+    let op = run.next_op();
+    run.pending_ops.push(PendingOp {
+        op,
+        name,
+        args: values,
+        settle: [js.dup(*resolve), js.dup(*reject)],
+    });
+    JSValue::number(op.0 as f64)
+}
+
+fn cancel_operation(js: Js, args: &[JSValue]) -> JSValue {
+    let Some(number) = args.first().and_then(|number| number.as_number()) else {
+        return JSValue::UNDEFINED;
+    };
+    let op = OpId(number as u64);
+    let run = &mut slot_of(js).run;
+    let settle = match run.pending_ops.iter().position(|pending| pending.op == op) {
+        Some(at) => Some(run.pending_ops.remove(at).settle),
+        None => match run.waiting.remove(&op) {
+            Some(Waiting::Op { settle, .. }) => {
+                run.cancelled.push(op);
+                Some(settle)
+            }
+            Some(waiting) => {
+                run.waiting.insert(op, waiting);
+                None
+            }
+            None => None,
+        },
+    };
+    settle
+        .into_iter()
+        .flatten()
+        .for_each(|value| js.free(value));
+    JSValue::UNDEFINED
+}
+
+/// Calls back with the answer to an operation.
+pub(crate) fn settle_operation(
+    js: Js,
+    settle: [JSValue; 2],
+    answer: &Result<OpValue, ops::OpError>,
+) {
+    let (function, value) = match answer {
+        Ok(value) => (settle[0], op_result(js, value)),
+        Err(error) => (settle[1], make_op_error(js, error)),
+    };
+    if value.is_exception() {
+        // Out of memory: the allocator has noted it, the call ends.
+        js.drop_exception();
+        return;
+    }
+    let outcome = js.call(function, JSValue::UNDEFINED, &[value]);
+    if outcome.is_exception() {
+        js.drop_exception();
+    } else {
+        js.free(outcome);
+    }
+    js.free(value);
+    settle.into_iter().for_each(|value| js.free(value));
 }
 
 fn text_argument(js: Js, args: &[JSValue], at: usize) -> Option<String> {
@@ -269,7 +377,7 @@ fn call_arguments(js: Js, args: &[JSValue]) -> Result<(String, String), JSValue>
         ));
     };
     match slot_of(js).run.phase {
-        Phase::Query | Phase::Mutation => Ok((name, json)),
+        Phase::Query | Phase::Mutation | Phase::Action => Ok((name, json)),
         _ if DATABASE_CALLS.contains(&name.as_str()) => {
             Err(js.throw(ErrorKind::Error, "Can't use database at import time"))
         }
@@ -543,8 +651,17 @@ fn op_result(js: Js, value: &OpValue) -> JSValue {
 }
 
 fn throw_op_error(js: Js, error: &ops::OpError) -> JSValue {
+    let exception = make_op_error(js, error);
+    if exception.is_exception() {
+        return exception;
+    }
+    // SAFETY: `exception` is given away.
+    unsafe { ffi::JS_Throw(js.0, exception) }
+}
+
+fn make_op_error(js: Js, error: &ops::OpError) -> JSValue {
     let Some(make) = js.get(slot_of(js).native, c"opError") else {
-        return js.throw(ErrorKind::Error, &error.message);
+        return js.error(ErrorKind::Error, &error.message);
     };
     let name = error
         .name
@@ -558,9 +675,5 @@ fn throw_op_error(js: Js, error: &ops::OpError) -> JSValue {
     let exception = js.call(make, JSValue::UNDEFINED, &args);
     args.into_iter().for_each(|arg| js.free(arg));
     js.free(make);
-    if exception.is_exception() {
-        return exception;
-    }
-    // SAFETY: `exception` is given away.
-    unsafe { ffi::JS_Throw(js.0, exception) }
+    exception
 }

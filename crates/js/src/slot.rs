@@ -5,7 +5,7 @@
 //! because the JavaScript values it holds are plain addresses into it.
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,8 +13,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::compile::CompiledModule;
 use crate::convert::build::ShapeCache;
 use crate::ffi::{self, JSClassID, JSContext, JSValue};
-use crate::host::{Host, LogLine};
+use crate::host::{Host, LogLine, OpId};
 use crate::image::ImageSpec;
+use crate::ops::OpValue;
 use crate::rng::Rng;
 
 /// What runs now; decides clock, randomness and which host calls exist.
@@ -27,6 +28,7 @@ pub(crate) enum Phase {
     Definition,
     Query,
     Mutation,
+    Action,
 }
 
 impl Phase {
@@ -39,12 +41,13 @@ impl Phase {
             Phase::Definition => "definition",
             Phase::Query => "query",
             Phase::Mutation => "mutation",
+            Phase::Action => "action",
         }
     }
 
     /// Whether a function body runs, not a module's top level or a push-time check.
     pub(crate) fn is_call(self) -> bool {
-        matches!(self, Phase::Query | Phase::Mutation)
+        matches!(self, Phase::Query | Phase::Mutation | Phase::Action)
     }
 }
 
@@ -56,6 +59,21 @@ pub(crate) struct PendingCall {
     pub(crate) settle: [JSValue; 2],
     /// Whether the caller understands values instead of JSON text.
     pub(crate) wants_values: bool,
+}
+
+/// An operation of an action that JavaScript has asked for.
+pub(crate) struct PendingOp {
+    pub(crate) op: OpId,
+    pub(crate) name: String,
+    pub(crate) args: Vec<OpValue>,
+    /// Called with the result or with the error.
+    pub(crate) settle: [JSValue; 2],
+}
+
+/// What an action waits for, by what it is called in warnings.
+pub(crate) enum Waiting {
+    Syscall(PendingCall),
+    Op { name: String, settle: [JSValue; 2] },
 }
 
 /// Why the running call must stop whatever user code does.
@@ -76,6 +94,15 @@ pub(crate) struct Run {
     pub(crate) observed_time: bool,
     pub(crate) observed_rng: bool,
     pub(crate) pending: VecDeque<PendingCall>,
+    /// Operations of an action that are to be started.
+    pub(crate) pending_ops: Vec<PendingOp>,
+    /// Those that were started and have no answer yet.
+    pub(crate) waiting: BTreeMap<OpId, Waiting>,
+    /// Started ones whose answer nobody wants any more.
+    pub(crate) cancelled: Vec<OpId>,
+    last_op: u64,
+    /// What the function of an action returned: a promise.
+    pub(crate) returned: Option<JSValue>,
     /// Promises rejected without a handler so far: identity and reason.
     pub(crate) unhandled: Vec<(JSValue, JSValue)>,
     pub(crate) fatal: Option<Fatal>,
@@ -108,6 +135,11 @@ impl Run {
             observed_time: false,
             observed_rng: false,
             pending: VecDeque::new(),
+            pending_ops: Vec::new(),
+            waiting: BTreeMap::new(),
+            cancelled: Vec::new(),
+            last_op: 0,
+            returned: None,
             unhandled: Vec::new(),
             fatal: None,
             started,
@@ -142,8 +174,21 @@ impl Run {
         let result = operation(unsafe { host.as_mut() });
         let spent = before.elapsed();
         self.host_time += spent;
-        self.deadline += spent;
+        // The time of an action counts whole.
+        if self.phase != Phase::Action {
+            self.deadline += spent;
+        }
         Some(result)
+    }
+
+    /// Takes the host back before the run is over, until it is lent again.
+    pub(crate) fn return_host(&mut self) {
+        self.host = None;
+    }
+
+    pub(crate) fn next_op(&mut self) -> OpId {
+        self.last_op += 1;
+        OpId(self.last_op)
     }
 
     pub(crate) fn random(&mut self) -> f64 {
@@ -153,14 +198,17 @@ impl Run {
 
     pub(crate) fn now_ms(&mut self) -> f64 {
         self.observed_time |= self.phase.is_call();
-        self.time_ms
+        match self.phase {
+            Phase::Action => wall_clock_ms(),
+            _ => self.time_ms,
+        }
     }
 
     pub(crate) fn performance_now_ms(&mut self, deploy_ms: f64) -> f64 {
         self.observed_time |= self.phase.is_call();
         match self.phase {
             Phase::Query => self.time_ms - deploy_ms,
-            Phase::Mutation => {
+            Phase::Mutation | Phase::Action => {
                 self.time_ms - deploy_ms + self.started.elapsed().as_secs_f64() * 1e3
             }
             _ => 0.0,

@@ -148,7 +148,7 @@ impl Run {
     }
 
     /// Answers whatever is asked for, sleeps in the order of their ends.
-    fn to_end(&mut self, answer: impl Fn(&HostCall) -> Answer) -> ActionOutcome {
+    fn finish(mut self, answer: impl Fn(&HostCall) -> Answer) -> ActionOutcome {
         let mut sleeping: Vec<(f64, OpId)> = Vec::new();
         let mut now = 0.0;
         let mut answers = Vec::new();
@@ -244,7 +244,7 @@ fn errors_can_be_caught_and_end_the_action_otherwise() {
             data: Some(hull_value::PackedValue::pack(&data)),
         }))
     };
-    let outcome = Run::new(&app, "caught", &json!({})).to_end(failing);
+    let outcome = Run::new(&app, "caught", &json!({})).finish(failing);
     assert_eq!(shown(outcome), json!(["failed", "payload"]));
     for (export, expected) in [
         ("throws", "Uncaught TypeError: after all"),
@@ -256,7 +256,7 @@ fn errors_can_be_caught_and_end_the_action_otherwise() {
             "Uncaught Couldn't find \"missing\" in module \"m.js\".",
         ),
     ] {
-        let outcome = Run::new(&app, export, &json!({})).to_end(|_| json("1"));
+        let outcome = Run::new(&app, export, &json!({})).finish(|_| json("1"));
         let text = shown(outcome);
         assert!(
             text.as_str()
@@ -309,11 +309,11 @@ fn time_is_limited_also_while_waiting() {
 #[test]
 fn timers_fire_in_the_order_of_their_ends_within_their_context() {
     let app = app();
-    let outcome = Run::new(&app, "sleeps", &json!({})).to_end(no_calls);
+    let outcome = Run::new(&app, "sleeps", &json!({})).finish(no_calls);
     assert_eq!(shown(outcome), json!(["b", "a", 4.0]));
-    let clock = Run::new(&app, "clock", &json!({})).to_end(no_calls);
+    let clock = Run::new(&app, "clock", &json!({})).finish(no_calls);
     assert_eq!(shown(clock), json!([true, true, true]));
-    let random = Run::new(&app, "random", &json!({})).to_end(no_calls);
+    let random = Run::new(&app, "random", &json!({})).finish(no_calls);
     assert_eq!(shown(random), json!([36.0, 4.0]));
 }
 
@@ -337,7 +337,7 @@ fn head(stream: OpValue) -> OpValue {
 fn fetch_sends_and_receives() {
     let app = app();
     let reads = std::cell::Cell::new(0);
-    let outcome = Run::new(&app, "fetches", &json!({ "body": "sent" })).to_end(|call| {
+    let outcome = Run::new(&app, "fetches", &json!({ "body": "sent" })).finish(|call| {
         let HostCall::Op { name, args } = call else {
             panic!("{call:?}")
         };
@@ -393,7 +393,7 @@ fn fetch_sends_and_receives() {
 fn streams_go_both_ways_and_are_cancelled_when_left() {
     let app = app();
     let names = std::cell::RefCell::new(Vec::new());
-    let outcome = Run::new(&app, "streams", &json!({})).to_end(|call| {
+    let outcome = Run::new(&app, "streams", &json!({})).finish(|call| {
         let HostCall::Op { name, args } = call else {
             panic!("{call:?}")
         };
@@ -445,9 +445,9 @@ fn fetches_fail_and_are_aborted() {
             message: "connection refused".to_owned(),
         }))
     };
-    let outcome = Run::new(&app, "fails", &json!({})).to_end(failing);
+    let outcome = Run::new(&app, "fails", &json!({})).finish(failing);
     assert_eq!(shown(outcome), json!(["Error", "connection refused"]));
-    let outcome = Run::new(&app, "schemes", &json!({})).to_end(no_calls);
+    let outcome = Run::new(&app, "schemes", &json!({})).finish(no_calls);
     assert_eq!(
         shown(outcome),
         json!("Unsupported URL scheme -- http and https are supported (scheme was ftp)")

@@ -37,6 +37,26 @@ pub struct FunctionCall {
     pub journal: Option<String>,
 }
 
+impl FunctionCall {
+    /// Whether internal functions may be called: by admins and by functions.
+    pub(crate) fn may_call_internal(&self) -> bool {
+        let is_function = matches!(
+            self.caller,
+            Caller::Action | Caller::Cron | Caller::Scheduler
+        );
+        is_function || self.identity.is_admin()
+    }
+}
+
+impl FunctionError {
+    pub(crate) fn new(message: impl Into<String>) -> FunctionError {
+        FunctionError {
+            message: message.into(),
+            data: None,
+        }
+    }
+}
+
 /// Key of the record that makes a mutation apply once however often it is sent (client protocol spec 1.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionRequest {

@@ -21,8 +21,13 @@ pub(crate) fn now_ms() -> f64 {
 /// 32 bytes from the system's generator.
 pub(crate) fn random_seed() -> [u8; 32] {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).expect("invariant: the operating system has a random generator");
+    fill_random(&mut seed);
     seed
+}
+
+/// Fills bytes from the system's generator.
+pub(crate) fn fill_random(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("invariant: the operating system has a random generator");
 }
 
 /// A request id for a call that did not bring one: 16 hex characters.

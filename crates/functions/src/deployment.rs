@@ -16,12 +16,14 @@ use tokio::sync::oneshot;
 
 pub use crate::environment::EnvironmentChange;
 
+use crate::actions::Actions;
 use crate::call::{
     FunctionCall, FunctionError, FunctionOutcome, MutationOutcome, SessionRequest, args_array,
 };
 use crate::clock;
 use crate::cursors::Cursors;
 use crate::environment;
+use crate::functions::Functions;
 use crate::images::Images;
 use crate::live::{
     Asker, Evaluation, Invalidations, LiveQueries, LiveQuery, LiveQueryRequest, LiveResult,
@@ -57,6 +59,8 @@ pub struct FunctionLimits {
     pub transaction: Ceilings,
     /// Time it may compute, host calls excluded.
     pub user_time: Duration,
+    /// Actions that run at the same time; further ones wait.
+    pub actions: usize,
 }
 
 impl Default for FunctionLimits {
@@ -65,6 +69,7 @@ impl Default for FunctionLimits {
         FunctionLimits {
             transaction: Ceilings::default(),
             user_time: Duration::from_secs(1),
+            actions: 256,
         }
     }
 }
@@ -73,6 +78,7 @@ impl Default for FunctionLimits {
 pub struct Deployment {
     runner: Arc<Runner>,
     live: Arc<LiveQueries>,
+    functions: Arc<Functions>,
     metadata_changed: Arc<tokio::sync::Notify>,
     upkeep: Arc<Upkeeper>,
     upkeep_thread: Mutex<Option<JoinHandle<()>>>,
@@ -148,7 +154,7 @@ impl Deployment {
             modules: Default::default(),
             images: Images::new(js, sources),
             logs: Arc::default(),
-            workers: Arc::new(Workers::start(config.workers.max(1))?),
+            workers: Arc::new(Workers::start("hull-worker", config.workers.max(1))?),
             lane: Default::default(),
             config,
         });
@@ -166,9 +172,16 @@ impl Deployment {
                 let live = live.clone();
                 move || upkeep.work(&runner, &live)
             })?;
+        let actions = Actions::start(runner.config.workers.max(1), runner.config.limits.actions)?;
+        let functions = Arc::new(Functions {
+            runner: runner.clone(),
+            live: live.clone(),
+            actions,
+        });
         Ok(Arc::new(Deployment {
             runner,
             live,
+            functions,
             metadata_changed,
             upkeep,
             upkeep_thread: Mutex::new(Some(upkeep_thread)),
@@ -195,14 +208,7 @@ impl Deployment {
     /// Runs a query at the newest timestamp, or hands out the result somebody else's run gave.
     pub async fn query(&self, call: FunctionCall) -> Result<FunctionOutcome, CodedError> {
         check_system_access(&call, "query")?;
-        let (question, asker) = question(call);
-        let (result, ts) = self.live.ask(question, &asker).await?;
-        Ok(FunctionOutcome {
-            result: result.result.clone(),
-            log_lines: result.log_lines.clone(),
-            journal: result.journal.clone(),
-            ts,
-        })
+        self.functions.query(call).await
     }
 
     /// Runs a query at a timestamp of the last seconds.
@@ -239,31 +245,18 @@ impl Deployment {
         dedupe: Option<SessionRequest>,
     ) -> Result<MutationOutcome, CodedError> {
         check_system_access(&call, "mutation")?;
-        let (sender, receiver) = oneshot::channel();
-        let runner = self.runner.clone();
-        self.runner
-            .workers
-            .submit(move || runner.run_mutation(call, dedupe, sender))?;
-        receiver
-            .await
-            .map_err(|_| CodedError::internal("a mutation ended without an answer"))?
+        self.functions.mutation(call, dedupe).await
     }
 
-    /// Actions are not built yet; the failure says so.
+    /// Runs an action to its end, also when the caller goes away.
     pub async fn action(&self, call: FunctionCall) -> Result<FunctionOutcome, CodedError> {
         check_system_access(&call, "action")?;
-        let (runner, ts) = (self.runner.clone(), self.latest_ts());
-        let message = self
-            .on_worker(move || action_failure(&runner, &call))
-            .await??;
-        Ok(FunctionOutcome {
-            result: Err(FunctionError {
-                message,
-                data: None,
-            }),
-            log_lines: Vec::new(),
-            journal: None,
-            ts,
+        let functions = self.functions.clone();
+        let action = tokio::spawn(async move { functions.action(call).await });
+        action.await.unwrap_or_else(|error| {
+            Err(CodedError::internal(format!(
+                "an action ended early: {error}"
+            )))
         })
     }
 
@@ -307,7 +300,7 @@ impl Deployment {
             path: canonical(&request.path),
             args_json: canonical_args(&request.args_json),
             journal: request.journal,
-            is_admin: request.identity.is_admin(),
+            may_call_internal: request.identity.is_admin(),
         };
         self.live.subscribe(question, request.identity, waker)
     }
@@ -392,12 +385,14 @@ impl Deployment {
     /// Finishes what runs, writes out what is queued, stops all threads.
     pub async fn shutdown(&self) {
         let (runner, upkeep) = (self.runner.clone(), self.upkeep.clone());
+        let functions = self.functions.clone();
         let thread = self
             .upkeep_thread
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let stopped = tokio::task::spawn_blocking(move || {
+            functions.actions.close();
             runner.workers.close();
             upkeep.close();
             if let Some(thread) = thread
@@ -430,14 +425,7 @@ impl Deployment {
         &self,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, CodedError> {
-        let (sender, receiver) = oneshot::channel();
-        self.runner.workers.submit(move || {
-            // The caller may have gone away meanwhile.
-            let _ = sender.send(work());
-        })?;
-        receiver
-            .await
-            .map_err(|_| CodedError::internal("a job ended without a result"))
+        self.functions.on_worker(work).await
     }
 
     /// Runs a transaction until it commits, and waits until it is durable.
@@ -570,13 +558,14 @@ fn check_system_access(call: &FunctionCall, operation: &str) -> Result<(), Coded
     Ok(())
 }
 
-fn question(call: FunctionCall) -> (Question, Asker) {
+pub(crate) fn question(call: FunctionCall) -> (Question, Asker) {
+    let may_call_internal = call.may_call_internal();
     let question = Question {
         component_path: call.component_path.unwrap_or_default(),
         path: canonical(&call.path),
         args_json: canonical_args(&call.args_json),
         journal: call.journal,
-        is_admin: call.identity.is_admin(),
+        may_call_internal,
     };
     let asker = Asker {
         identity: call.identity,
@@ -630,21 +619,6 @@ fn find_type(runner: &Runner, call: &FunctionCall) -> Result<Option<UdfType>, Co
         let function = module.function(path.function())?;
         (function.is_public || call.identity.is_admin()).then_some(function.udf_type)
     }))
-}
-
-fn action_failure(runner: &Runner, call: &FunctionCall) -> Result<String, CodedError> {
-    let path = shortest(&call.path);
-    Ok(match find_type(runner, call)? {
-        None => format!("Could not find public function for '{path}'."),
-        Some(UdfType::Action | UdfType::HttpAction) => {
-            format!("Action '{path}' cannot run: actions are not implemented by this server yet.")
-        }
-        Some(other) => format!(
-            "Trying to execute {} as Action, but it is defined as {}.",
-            canonical(&call.path),
-            other.as_str()
-        ),
-    })
 }
 
 #[cfg(test)]

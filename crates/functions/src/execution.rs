@@ -307,24 +307,11 @@ impl Execution<'_> {
         function: &Function,
         value: &PackedValue,
     ) -> Result<(), CallError> {
-        let size = value.as_ref().size();
         if self.depth == 0 {
-            self.sizes.result = size;
-        }
-        if size > ARGS_SIZE_MAX {
-            return Err(failed(format!(
-                "Function {} return value is too large (actual: {}, limit: 16 MiB)",
-                request.path.stripped(),
-                format_size(size)
-            )));
+            self.sizes.result = value.as_ref().size();
         }
         let may_hold_commit_ts = request.allows_commit_ts || request.expected == UdfType::Mutation;
-        if !may_hold_commit_ts && value.as_ref().has_commit_ts() {
-            return Err(failed(format!(
-                "Function {} return value invalid: queries cannot return an unresolved commit timestamp",
-                request.path.stripped()
-            )));
-        }
+        check_value(request.path.stripped(), value, may_hold_commit_ts)?;
         self.transaction
             .with_table_names(request.component.namespace, |names| {
                 function.returns.check(value.as_ref(), names)
@@ -413,27 +400,7 @@ impl Execution<'_> {
 
     /// Takes a console line, up to the limit of the whole execution.
     pub(crate) fn add_log(&mut self, line: hull_js::LogLine) {
-        let lines = self.log_lines.len();
-        if lines >= LOG_LINES_MAX {
-            return;
-        }
-        let mut line = LogLine {
-            level: line.level.as_str(),
-            messages: line.messages,
-            is_truncated: line.truncated,
-            timestamp_ms: line.timestamp_ms as i64,
-            component_path: None,
-            udf_path: None,
-            system_code: None,
-        };
-        if lines == LOG_LINES_MAX - 1 {
-            line.level = "ERROR";
-            line.messages = vec![format!(
-                "Log overflow (maximum {LOG_LINES_MAX}). Remaining log lines omitted."
-            )];
-            line.is_truncated = false;
-        }
-        self.log_lines.push(line);
+        push_log(&mut self.log_lines, line);
     }
 
     fn add_import_logs(&mut self, image: &ModuleImage) {
@@ -444,6 +411,140 @@ impl Execution<'_> {
             });
         }
     }
+}
+
+/// An action that is ready to run.
+pub(crate) struct Prepared {
+    pub(crate) path: UdfPath,
+    pub(crate) image: Arc<ModuleImage>,
+    /// What `process.env` holds while it runs.
+    pub(crate) environment: std::collections::HashMap<String, String>,
+    /// Lines of the import.
+    pub(crate) log_lines: Vec<LogLine>,
+    function: Arc<Function>,
+    component: Component,
+}
+
+impl Runner {
+    /// Everything of an action that needs a transaction.
+    pub(crate) fn prepare(
+        &self,
+        call: &crate::call::FunctionCall,
+        path: UdfPath,
+        component_path: &str,
+    ) -> Result<Prepared, CallError> {
+        let mut transaction = self.engine.begin(&clock::begin_context())?;
+        let Some(component) =
+            crate::system_functions::find_component(&mut transaction, component_path)?
+        else {
+            return Err(failed(format!(
+                "Component path '{component_path}' not found"
+            )));
+        };
+        let built_in = self.built_in_variables(&mut transaction)?;
+        let variables = crate::environment::read_all(&mut transaction).into_iter();
+        let mut environment: std::collections::HashMap<String, String> = variables
+            .map(|variable| (variable.name, variable.value))
+            .collect();
+        environment.insert("CONVEX_CLOUD_URL".to_owned(), built_in.cloud_url);
+        environment.insert("CONVEX_SITE_URL".to_owned(), built_in.site_url);
+        let mut execution = Execution {
+            runner: self,
+            transaction: &mut transaction,
+            identity: &call.identity,
+            time_ms: clock::now_ms().floor(),
+            observed: Observed::default(),
+            log_lines: Vec::new(),
+            depth: 0,
+            started: Instant::now(),
+            user_time: Duration::ZERO,
+            sizes: Sizes::default(),
+        };
+        let request = Request {
+            component: &component,
+            path: &path,
+            expected: UdfType::Action,
+            may_call_internal: call.may_call_internal(),
+            args_json: &crate::call::args_array(&call.args_json),
+            allows_commit_ts: false,
+            journal: None,
+        };
+        let (module, function) = execution.resolve(&request)?;
+        execution.check_args(&request, &function)?;
+        let image = execution.image(&component, &module, Environment::Action)?;
+        execution.add_import_logs(&image);
+        Ok(Prepared {
+            image,
+            environment,
+            log_lines: std::mem::take(&mut execution.log_lines),
+            function,
+            path,
+            component,
+        })
+    }
+
+    /// Checks what an action returned.
+    pub(crate) fn check_action_result(
+        &self,
+        prepared: &Prepared,
+        result: Result<PackedValue, JsError>,
+    ) -> Result<PackedValue, CallError> {
+        let value = result.map_err(|error| js_error(error, &*prepared.image.table))?;
+        check_value(prepared.path.stripped(), &value, false)?;
+        let mut transaction = self.engine.begin(&clock::begin_context())?;
+        transaction
+            .with_table_names(prepared.component.namespace, |names| {
+                prepared.function.returns.check(value.as_ref(), names)
+            })
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(value)
+    }
+}
+
+/// Checks size and placeholders of a result.
+fn check_value(
+    path: impl std::fmt::Display,
+    value: &PackedValue,
+    may_hold_commit_ts: bool,
+) -> Result<(), CallError> {
+    let size = value.as_ref().size();
+    if size > ARGS_SIZE_MAX {
+        return Err(failed(format!(
+            "Function {path} return value is too large (actual: {}, limit: 16 MiB)",
+            format_size(size)
+        )));
+    }
+    if !may_hold_commit_ts && value.as_ref().has_commit_ts() {
+        return Err(failed(format!(
+            "Function {path} return value invalid: queries cannot return an unresolved commit timestamp"
+        )));
+    }
+    Ok(())
+}
+
+/// Takes a console line, up to the limit of a whole execution.
+pub(crate) fn push_log(log_lines: &mut Vec<LogLine>, line: hull_js::LogLine) {
+    let lines = log_lines.len();
+    if lines >= LOG_LINES_MAX {
+        return;
+    }
+    let mut line = LogLine {
+        level: line.level.as_str(),
+        messages: line.messages,
+        is_truncated: line.truncated,
+        timestamp_ms: line.timestamp_ms as i64,
+        component_path: None,
+        udf_path: None,
+        system_code: None,
+    };
+    if lines == LOG_LINES_MAX - 1 {
+        line.level = "ERROR";
+        line.messages = vec![format!(
+            "Log overflow (maximum {LOG_LINES_MAX}). Remaining log lines omitted."
+        )];
+        line.is_truncated = false;
+    }
+    log_lines.push(line);
 }
 
 /// Whether a limit is nearly reached, and not passed.

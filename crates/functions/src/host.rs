@@ -417,18 +417,11 @@ impl CallHost<'_, '_, '_> {
                 )));
             }
         };
-        let path = match (&args.function_handle, &args.name, &args.reference) {
-            (Some(_), ..) => return Err(not_built("function handles")),
-            (None, Some(name), _) => name.clone(),
-            (None, None, Some(reference)) => match reference.strip_prefix("_reference/function/") {
-                Some(path) => path.to_owned(),
-                None => return Err(not_built("calls into components")),
-            },
-            (None, None, None) => return Err(user_error("Missing required argument 'name'")),
-        };
-        let path: UdfPath = path
-            .parse()
-            .map_err(|_| user_error(format!("{path} is not a valid path to a Convex function.")))?;
+        let path = address(
+            args.function_handle.as_deref(),
+            args.name.as_deref(),
+            args.reference.as_deref(),
+        )?;
         let args_json = match args.args.get() {
             array if array.trim_start().starts_with('[') => array.to_owned(),
             object => format!("[{object}]"),
@@ -485,6 +478,24 @@ impl CallHost<'_, '_, '_> {
     }
 }
 
+/// The function that a call names (function runtime spec 3.0).
+pub(crate) fn address(
+    function_handle: Option<&str>,
+    name: Option<&str>,
+    reference: Option<&str>,
+) -> Result<UdfPath, HostError> {
+    let path = match (function_handle, name, reference) {
+        (Some(_), ..) => return Err(not_built("function handles")),
+        (None, Some(name), _) => name,
+        (None, None, Some(reference)) => reference
+            .strip_prefix("_reference/function/")
+            .ok_or_else(|| not_built("calls into components"))?,
+        (None, None, None) => return Err(user_error("Missing required argument 'name'")),
+    };
+    path.parse()
+        .map_err(|_| user_error(format!("{path} is not a valid path to a Convex function.")))
+}
+
 fn parse<'a, T: Deserialize<'a>>(args: Args<'a>, method: &str) -> Result<T, HostError> {
     serde_json::from_str(args.json())
         .map_err(|error| user_error(format!("Invalid arguments for `{method}`: {error}")))
@@ -498,23 +509,23 @@ fn invalid_value(error: JsonValueError, method: &str) -> HostError {
     user_error(format!("Invalid argument `value` for `{method}`: {error}"))
 }
 
-fn reply_json(json: &Json) -> Reply {
+pub(crate) fn reply_json(json: &Json) -> Reply {
     Reply::Json(json.to_string())
 }
 
-fn user_error(message: impl Into<String>) -> HostError {
+pub(crate) fn user_error(message: impl Into<String>) -> HostError {
     HostError::User {
         message: message.into(),
         data: None,
     }
 }
 
-fn not_built(what: &str) -> HostError {
+pub(crate) fn not_built(what: &str) -> HostError {
     user_error(format!("`{what}` is not implemented by this server yet"))
 }
 
 /// A deterministic error is thrown into JavaScript, any other ends the call.
-fn coded(error: CodedError) -> HostError {
+pub(crate) fn coded(error: CodedError) -> HostError {
     if error.is_deterministic() || error.class == ErrorClass::NotFound {
         HostError::User {
             message: error.message,

@@ -22,12 +22,14 @@
 //! * a result is shared only with callers for whom it is the right answer
 //!   (data model spec 6.7).
 
+mod actions;
 pub mod call;
 mod clock;
 mod cursors;
 pub mod deployment;
 pub mod environment;
 mod execution;
+mod functions;
 mod host;
 pub mod identity;
 mod images;

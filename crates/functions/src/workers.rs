@@ -1,4 +1,4 @@
-//! The threads that run queries and mutations.
+//! The threads that run functions.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -30,13 +30,13 @@ struct QueueState {
 }
 
 impl Workers {
-    pub(crate) fn start(count: usize) -> std::io::Result<Workers> {
+    pub(crate) fn start(name: &str, count: usize) -> std::io::Result<Workers> {
         let queue = Arc::new(Queue::default());
         let mut threads = Vec::with_capacity(count);
         for number in 0..count {
             let queue = queue.clone();
             let thread = std::thread::Builder::new()
-                .name(format!("hull-worker-{number}"))
+                .name(format!("{name}-{number}"))
                 .stack_size(hull_js::worker_stack_size())
                 .spawn(move || queue.work())?;
             threads.push(thread);

@@ -8,11 +8,11 @@ use hull_functions::FunctionLimits;
 
 #[derive(Debug, Args)]
 pub(crate) struct LimitArguments {
-    /// Change what one query or mutation may use; give it once for each limit.
+    /// Change what functions may use; give it once for each limit.
     ///
     /// NAME is one of documentsRead (32000), bytesRead (16777216), databaseQueries (4096),
-    /// documentsWritten (16000), bytesWritten (16777216) and functionTimeMs (1000: time to
-    /// compute, milliseconds). Higher limits cost memory and hold up other calls.
+    /// documentsWritten (16000), bytesWritten (16777216), functionTimeMs (1000: time of a
+    /// query or mutation to compute, milliseconds) and concurrentActions (256). Higher limits cost memory and hold up other calls.
     #[arg(
         long = "limit",
         value_name = "NAME=NUMBER",
@@ -29,13 +29,14 @@ struct Limit {
 }
 
 /// Where a limit is kept, by its name in `getTransactionMetrics`, and the most it may be.
-const LIMITS: [(&str, usize); 6] = [
+const LIMITS: [(&str, usize); 7] = [
     ("documentsRead", 100_000_000),
     ("bytesRead", 4 << 30),
     ("databaseQueries", 10_000_000),
     ("documentsWritten", 10_000_000),
     ("bytesWritten", 1 << 30),
     ("functionTimeMs", 600_000),
+    ("concurrentActions", 100_000),
 ];
 
 impl LimitArguments {
@@ -49,6 +50,7 @@ impl LimitArguments {
                 "databaseQueries" => transaction.intervals_read = *value,
                 "documentsWritten" => transaction.documents_written = *value,
                 "bytesWritten" => transaction.bytes_written = *value,
+                "concurrentActions" => limits.actions = *value,
                 _ => limits.user_time = Duration::from_millis(*value as u64),
             }
         }
@@ -119,6 +121,7 @@ mod tests {
             [1, 2, 3, 4, 5]
         );
         assert_eq!(limits.user_time, Duration::from_millis(6));
+        assert_eq!(limits.actions, 7);
         let listed = parse(&["--limit", "bytesRead=7, documentsRead=8"]).unwrap();
         assert_eq!(
             (

@@ -31,7 +31,7 @@ pub(crate) struct Question {
     pub(crate) args_json: String,
     pub(crate) journal: Option<String>,
     /// Whether internal functions may be called.
-    pub(crate) is_admin: bool,
+    pub(crate) may_call_internal: bool,
 }
 
 /// Who asks a question, and where log entries say it came from.

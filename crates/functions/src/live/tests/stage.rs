@@ -349,7 +349,7 @@ pub(super) fn question(path: &str) -> Question {
         path: path.to_owned(),
         args_json: String::new(),
         journal: None,
-        is_admin: false,
+        may_call_internal: false,
     }
 }
 

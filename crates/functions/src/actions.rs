@@ -7,6 +7,7 @@
 mod calls;
 mod fetch;
 mod host;
+mod http;
 mod streams;
 mod task;
 
@@ -14,9 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use hull_js::ActionCall;
+use hull_js::{ActionCall, ActionOutcome, Activity};
+use hull_sync::UdfPath;
 use hull_value::CodedError;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::call::{FunctionCall, FunctionError, FunctionOutcome, args_array};
 use crate::clock;
@@ -28,8 +30,10 @@ use crate::runner::{Logged, Runner, not_found};
 use crate::workers::Workers;
 
 use fetch::HttpClient;
-use host::TaskHost;
 use task::Task;
+
+pub(crate) use host::TaskHost;
+pub(crate) use http::Exchange;
 
 /// How long an action may take, waiting included (function runtime spec 4).
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -57,6 +61,27 @@ impl Actions {
         })
     }
 
+    /// Waits for a place to run.
+    pub(crate) async fn place(&self) -> Result<SemaphorePermit<'_>, CodedError> {
+        let queued = self.queued.fetch_add(1, Ordering::Relaxed);
+        let place = match queued < QUEUE_LEN_MAX {
+            true => Some(self.places.acquire().await),
+            false => None,
+        };
+        self.queued.fetch_sub(1, Ordering::Relaxed);
+        match place {
+            Some(Ok(place)) => Ok(place),
+            Some(Err(_)) => Err(CodedError::overloaded(
+                "InternalServerError",
+                "The server is shutting down.",
+            )),
+            None => Err(CodedError::overloaded(
+                "TooManyConcurrentRequests",
+                "Too many actions are waiting to run. Spread your requests out over time.",
+            )),
+        }
+    }
+
     /// Ends the threads; what is under way gets no further.
     pub(crate) fn close(&self) {
         self.places.close();
@@ -70,24 +95,8 @@ impl Functions {
         self: &Arc<Self>,
         call: FunctionCall,
     ) -> Result<FunctionOutcome, CodedError> {
-        let actions = &self.actions;
-        let queued = actions.queued.fetch_add(1, Ordering::Relaxed);
-        let place = match queued < QUEUE_LEN_MAX {
-            true => Some(actions.places.acquire().await),
-            false => None,
-        };
-        actions.queued.fetch_sub(1, Ordering::Relaxed);
-        match place {
-            Some(Ok(_place)) => self.clone().run_action(call, 0).await,
-            Some(Err(_)) => Err(CodedError::overloaded(
-                "InternalServerError",
-                "The server is shutting down.",
-            )),
-            None => Err(CodedError::overloaded(
-                "TooManyConcurrentRequests",
-                "Too many actions are waiting to run. Spread your requests out over time.",
-            )),
-        }
+        let _place = self.actions.place().await?;
+        self.clone().run_action(call, 0).await
     }
 
     /// Runs an action to its end.
@@ -131,10 +140,10 @@ impl Functions {
         let (outcome, mut log_lines) = match activity {
             Ok(activity) => {
                 let host = TaskHost::new(self.clone(), &call, &prepared, depth);
-                Task::run(activity, host, &self.actions.workers, started + TIMEOUT).await?
+                run_task(activity, host, &self.actions, started + TIMEOUT).await?
             }
             Err(error) => (
-                hull_js::ActionOutcome {
+                ActionOutcome {
                     result: Err(error),
                     unawaited: Vec::new(),
                 },
@@ -170,10 +179,12 @@ impl Functions {
         result: &crate::call::FunctionResult,
         log_lines: &[LogLine],
     ) {
-        let Ok(path) = call.path.parse() else { return };
+        let Ok(path) = call.path.parse::<UdfPath>() else {
+            return;
+        };
         let component = crate::execution::Component::root();
         self.runner.log(
-            &path,
+            path.shortest(),
             &component,
             UdfType::Action,
             &call.identity,
@@ -210,6 +221,16 @@ impl Runner {
     }
 }
 
+/// Runs an activity to its end, or to its deadline.
+pub(crate) async fn run_task(
+    activity: Activity,
+    host: TaskHost,
+    actions: &Actions,
+    deadline: Instant,
+) -> Result<(ActionOutcome, Vec<LogLine>), CodedError> {
+    Task::run(activity, host, &actions.workers, deadline).await
+}
+
 fn failure(error: FunctionError, log_lines: Vec<LogLine>, runner: &Runner) -> FunctionOutcome {
     FunctionOutcome {
         result: Err(error),
@@ -220,7 +241,7 @@ fn failure(error: FunctionError, log_lines: Vec<LogLine>, runner: &Runner) -> Fu
 }
 
 /// What the log says of calls that nobody waited for (function runtime spec 5).
-fn unawaited_line(names: &[String]) -> LogLine {
+pub(crate) fn unawaited_line(names: &[String]) -> LogLine {
     let text = format!(
         "{} unawaited operation{}: [{}]. Async operations should be awaited or they might not run. See https://docs.convex.dev/functions/actions#dangling-promises for more information.",
         names.len(),

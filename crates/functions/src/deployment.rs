@@ -407,6 +407,10 @@ impl Deployment {
         }
     }
 
+    pub(crate) fn functions(&self) -> &Arc<Functions> {
+        &self.functions
+    }
+
     pub(crate) fn runner(&self) -> &Arc<Runner> {
         &self.runner
     }

@@ -421,8 +421,19 @@ pub(crate) struct Prepared {
     pub(crate) environment: std::collections::HashMap<String, String>,
     /// Lines of the import.
     pub(crate) log_lines: Vec<LogLine>,
-    function: Arc<Function>,
+    /// `None`: the router of `http.js`.
+    function: Option<Arc<Function>>,
     component: Component,
+}
+
+impl Prepared {
+    /// What the action came to, as its callers are told.
+    pub(crate) fn describe(
+        &self,
+        result: Result<PackedValue, JsError>,
+    ) -> Result<PackedValue, CallError> {
+        result.map_err(|error| js_error(error, &*self.image.table))
+    }
 }
 
 impl Runner {
@@ -441,13 +452,7 @@ impl Runner {
                 "Component path '{component_path}' not found"
             )));
         };
-        let built_in = self.built_in_variables(&mut transaction)?;
-        let variables = crate::environment::read_all(&mut transaction).into_iter();
-        let mut environment: std::collections::HashMap<String, String> = variables
-            .map(|variable| (variable.name, variable.value))
-            .collect();
-        environment.insert("CONVEX_CLOUD_URL".to_owned(), built_in.cloud_url);
-        environment.insert("CONVEX_SITE_URL".to_owned(), built_in.site_url);
+        let environment = self.environment(&mut transaction)?;
         let mut execution = Execution {
             runner: self,
             transaction: &mut transaction,
@@ -477,10 +482,61 @@ impl Runner {
             image,
             environment,
             log_lines: std::mem::take(&mut execution.log_lines),
-            function,
+            function: Some(function),
             path,
             component,
         })
+    }
+
+    /// The same for requests: the module `http.js`, if there is one.
+    pub(crate) fn prepare_http(&self) -> Result<Option<Prepared>, CallError> {
+        let mut transaction = self.engine.begin(&clock::begin_context())?;
+        let component = Component::root();
+        let module = self
+            .modules
+            .load(&mut transaction, component.namespace, "http.js")?;
+        let Some(module) = module else {
+            return Ok(None);
+        };
+        let environment = self.environment(&mut transaction)?;
+        let mut execution = Execution {
+            runner: self,
+            transaction: &mut transaction,
+            identity: &Identity::Anonymous,
+            time_ms: clock::now_ms().floor(),
+            observed: Observed::default(),
+            log_lines: Vec::new(),
+            depth: 0,
+            started: Instant::now(),
+            user_time: Duration::ZERO,
+            sizes: Sizes::default(),
+        };
+        let image = execution.image(&component, &module, Environment::HttpAction)?;
+        execution.add_import_logs(&image);
+        let path = "http.js:default".parse();
+        Ok(Some(Prepared {
+            image,
+            environment,
+            log_lines: std::mem::take(&mut execution.log_lines),
+            function: None,
+            path: path.map_err(|_| CodedError::internal("http.js is no path"))?,
+            component,
+        }))
+    }
+
+    /// All variables, the server's own included.
+    fn environment(
+        &self,
+        transaction: &mut Transaction,
+    ) -> Result<std::collections::HashMap<String, String>, CodedError> {
+        let built_in = self.built_in_variables(transaction)?;
+        let variables = crate::environment::read_all(transaction).into_iter();
+        let mut environment: std::collections::HashMap<String, String> = variables
+            .map(|variable| (variable.name, variable.value))
+            .collect();
+        environment.insert("CONVEX_CLOUD_URL".to_owned(), built_in.cloud_url);
+        environment.insert("CONVEX_SITE_URL".to_owned(), built_in.site_url);
+        Ok(environment)
     }
 
     /// Checks what an action returned.
@@ -489,14 +545,16 @@ impl Runner {
         prepared: &Prepared,
         result: Result<PackedValue, JsError>,
     ) -> Result<PackedValue, CallError> {
-        let value = result.map_err(|error| js_error(error, &*prepared.image.table))?;
+        let value = prepared.describe(result)?;
         check_value(prepared.path.stripped(), &value, false)?;
         let mut transaction = self.engine.begin(&clock::begin_context())?;
-        transaction
-            .with_table_names(prepared.component.namespace, |names| {
-                prepared.function.returns.check(value.as_ref(), names)
-            })
-            .map_err(|error| failed(error.to_string()))?;
+        if let Some(function) = &prepared.function {
+            transaction
+                .with_table_names(prepared.component.namespace, |names| {
+                    function.returns.check(value.as_ref(), names)
+                })
+                .map_err(|error| failed(error.to_string()))?;
+        }
         Ok(value)
     }
 }

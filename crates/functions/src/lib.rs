@@ -31,6 +31,7 @@ pub mod environment;
 mod execution;
 mod functions;
 mod host;
+pub mod http_action;
 pub mod identity;
 mod images;
 pub mod live;
@@ -52,6 +53,7 @@ pub use deployment::{
     CanonicalUrlKind, CanonicalUrls, Deployment, DeploymentConfig, EnvironmentChange,
     FunctionLimits, OpenError,
 };
+pub use http_action::{HttpOutcome, HttpRequest, HttpResponse};
 pub use identity::{AdminIdentity, Identity, UserIdentity};
 pub use live::{Evaluation, LiveQuery, LiveQueryRequest, LiveResult, Waker};
 pub use logs::{LogEntry, LogLine, LogPage, LogQuery, LogStream};

@@ -189,7 +189,7 @@ impl Runner {
         };
         let log = |mutation: &Mutation, log_lines: &[LogLine]| {
             self.log(
-                &mutation.path,
+                mutation.path.shortest(),
                 &Component::root(),
                 UdfType::Mutation,
                 &mutation.call.identity,

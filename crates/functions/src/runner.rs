@@ -149,7 +149,7 @@ impl Runner {
         };
         let value = result.as_ref().map(|returned| returned.value.clone());
         self.log(
-            path,
+            path.shortest(),
             component,
             UdfType::Query,
             &asker.identity,
@@ -260,7 +260,7 @@ impl Runner {
 
     pub(crate) fn log(
         &self,
-        path: &UdfPath,
+        identifier: String,
         component: &Component,
         udf_type: UdfType,
         identity: &Identity,
@@ -269,7 +269,7 @@ impl Runner {
         let completion = Completion {
             udf_type: udf_type.as_str(),
             component_path: (!component.path.is_empty()).then(|| component.path.clone()),
-            identifier: path.shortest(),
+            identifier,
             log_lines: logged.log_lines.to_vec(),
             execution_timestamp: logged.started_ms / 1000.0,
             cached_result: logged.cached,
@@ -340,7 +340,7 @@ impl QuestionRunner for QuestionWorkers {
             ..Component::root()
         };
         self.0.log(
-            &path,
+            path.shortest(),
             &component,
             UdfType::Query,
             &asker.identity,

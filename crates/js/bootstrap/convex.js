@@ -5,12 +5,8 @@ const { shared } = native;
 /** Calls from script to script; names are a frozen wire format of the library. */
 const calls = {
   __proto__: null,
-  requestFromConvexJson: () => {
-    throw shared.notBuilt("HTTP action requests");
-  },
-  convexJsonFromResponse: () => {
-    throw shared.notBuilt("HTTP action responses");
-  },
+  requestFromConvexJson: (args) => shared.requestFromConvexJson(args),
+  convexJsonFromResponse: (args) => shared.convexJsonFromResponse(args),
   "storage/storeBlob": async () => {
     shared.onlyInActions("storage.store()");
     throw shared.notBuilt("storage.store() in actions");

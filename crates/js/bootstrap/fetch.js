@@ -3,7 +3,7 @@
 const { shared } = native;
 
 /** An operation of the host as a promise, which `signal` ends early. */
-function operation(signal, name, ...args) {
+shared.operation = function operation(signal, name, ...args) {
   return new Promise((resolve, reject) => {
     const op = native.startOp(name, resolve, reject, ...args);
     if (!signal) return;
@@ -12,7 +12,8 @@ function operation(signal, name, ...args) {
       reject(signal.reason);
     });
   });
-}
+};
+const { operation } = shared;
 
 /** The stream of a body that the host holds. */
 shared.hostStream = (id, signal) => {

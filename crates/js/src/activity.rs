@@ -7,22 +7,34 @@ use hull_value::PackedValue;
 
 use crate::error::JsError;
 use crate::exception;
-use crate::ffi;
+use crate::ffi::{self, JSValue};
 use crate::host::{ActionHost, Answer, HostCall, OpId};
 use crate::image::Image;
 use crate::isolate::{CallKind, Driver, Isolate};
 use crate::natives;
-use crate::slot::{Fatal, PendingOp, Run, Waiting};
+use crate::slot::{Fatal, PendingOp, Phase, Run, Waiting};
 use crate::vm::Vm;
 
 /// An action under way: an isolate of its own from start to end. It holds no
 /// thread while it waits; dropping it ends it.
 pub struct Activity {
     isolate: Isolate,
-    export: String,
-    args_json: String,
-    request_id: String,
+    entry: Entry,
     is_started: bool,
+}
+
+/// What an activity begins with.
+enum Entry {
+    Function {
+        export: String,
+        args_json: String,
+        request_id: String,
+    },
+    Http {
+        request_json: String,
+        path: String,
+        method: String,
+    },
 }
 
 /// What a step came to.
@@ -57,19 +69,53 @@ pub struct ActionCall<'a> {
     pub timeout: Duration,
 }
 
+/// One request to an HTTP action.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpCall<'a> {
+    /// JSON text of what the library makes a `Request` of (function runtime spec 3.12).
+    pub request_json: &'a str,
+    /// The path that routes are looked up by.
+    pub path: &'a str,
+    pub method: &'a str,
+    pub seed: [u8; 32],
+    /// When it starts, milliseconds since 1970.
+    pub time_ms: f64,
+    /// Limit of all its time, waiting included.
+    pub timeout: Duration,
+}
+
 impl Image {
     /// Prepares an action; it does nothing before its first step.
     pub fn activity(self: &Arc<Self>, call: &ActionCall<'_>) -> Result<Activity, JsError> {
-        let isolate = self.isolate()?;
-        if let Some(vm) = isolate.vm() {
-            let phase = CallKind::Action.phase();
-            vm.slot().run = Run::new(phase, &call.seed, call.time_ms, call.timeout);
-        }
-        Ok(Activity {
-            isolate,
+        let entry = Entry::Function {
             export: call.export.to_owned(),
             args_json: call.args_json.to_owned(),
             request_id: call.request_id.to_owned(),
+        };
+        let run = Run::new(Phase::Action, &call.seed, call.time_ms, call.timeout);
+        self.activity_of(entry, run)
+    }
+
+    /// Prepares a request to the router this module exports. Head and body of
+    /// the response are operations; without a route there is no head.
+    pub fn http_activity(self: &Arc<Self>, call: &HttpCall<'_>) -> Result<Activity, JsError> {
+        let entry = Entry::Http {
+            request_json: call.request_json.to_owned(),
+            path: call.path.to_owned(),
+            method: call.method.to_owned(),
+        };
+        let run = Run::new(Phase::HttpAction, &call.seed, call.time_ms, call.timeout);
+        self.activity_of(entry, run)
+    }
+
+    fn activity_of(self: &Arc<Self>, entry: Entry, run: Run) -> Result<Activity, JsError> {
+        let isolate = self.isolate()?;
+        if let Some(vm) = isolate.vm() {
+            vm.slot().run = run;
+        }
+        Ok(Activity {
+            isolate,
+            entry,
             is_started: false,
         })
     }
@@ -131,25 +177,11 @@ impl Activity {
         let driver = Driver {
             vm,
             module: &self.isolate.image().spec().entry,
-            export: &self.export,
+            export: self.entry.export(),
             kind: CallKind::Action,
         };
         if !self.is_started {
-            let function = driver.find_function()?;
-            let (_, invoke) = CallKind::Action.properties();
-            // SAFETY: `function` is an object of this context.
-            let invoke = unsafe { ffi::JS_GetPropertyStr(js.0, function, invoke.as_ptr()) };
-            let args = [js.string(&self.request_id), js.string(&self.args_json)];
-            if invoke.is_exception() || args.iter().any(|arg| arg.is_exception()) {
-                return Err(vm.pending_error());
-            }
-            // SAFETY: plain accessor.
-            let global = unsafe { ffi::JS_GetGlobalObject(js.0) };
-            let returned = js.call(invoke, global, &args);
-            if returned.is_exception() {
-                return Err(vm.pending_error());
-            }
-            vm.slot().run.returned = Some(returned);
+            vm.slot().run.returned = Some(self.start(vm, &driver)?);
         }
         if Instant::now() >= vm.slot().run.deadline {
             vm.slot().run.stop(Fatal::Timeout);
@@ -203,6 +235,73 @@ impl Activity {
     }
 }
 
+impl Activity {
+    /// Makes the first call; its promise is what the action comes to.
+    fn start(&self, vm: &Vm, driver: &Driver<'_>) -> Result<JSValue, JsError> {
+        let js = vm.js();
+        let (function, args) = match &self.entry {
+            Entry::Function {
+                args_json,
+                request_id,
+                ..
+            } => {
+                let function = driver.find_function()?;
+                let (_, invoke) = CallKind::Action.properties();
+                // SAFETY: `function` is an object of this context.
+                let invoke = unsafe { ffi::JS_GetPropertyStr(js.0, function, invoke.as_ptr()) };
+                (invoke, vec![js.string(request_id), js.string(args_json)])
+            }
+            Entry::Http {
+                request_json,
+                path,
+                method,
+            } => {
+                let run_http = js.get(vm.slot().native, c"runHttp");
+                let run_http = run_http.ok_or_else(|| JsError::internal("no script for HTTP"))?;
+                // SAFETY: the namespace is part of the image.
+                let router =
+                    unsafe { ffi::JS_GetPropertyStr(js.0, vm.namespace, c"default".as_ptr()) };
+                let texts = [request_json, path, method].map(|text| js.string(text));
+                let [request, path, method] = texts;
+                (run_http, vec![router, request, path, method])
+            }
+        };
+        if function.is_exception() || args.iter().any(|arg| arg.is_exception()) {
+            return Err(vm.pending_error());
+        }
+        // SAFETY: plain accessor.
+        let global = unsafe { ffi::JS_GetGlobalObject(js.0) };
+        let returned = js.call(function, global, &args);
+        if returned.is_exception() {
+            return Err(vm.pending_error());
+        }
+        Ok(returned)
+    }
+}
+
+impl Entry {
+    fn export(&self) -> &str {
+        match self {
+            Entry::Function { export, .. } => export,
+            Entry::Http { .. } => "default",
+        }
+    }
+}
+
+impl Waiting {
+    fn name(&self) -> &str {
+        match self {
+            Waiting::Syscall(call) => &call.name,
+            Waiting::Op { name, .. } => name,
+        }
+    }
+}
+
+/// Whether an operation is one that nobody need wait for.
+fn is_background(name: &str) -> bool {
+    matches!(name, "sleep" | "httpAborted")
+}
+
 impl Drop for Activity {
     fn drop(&mut self) {
         // Whatever it was in the middle of.
@@ -253,16 +352,13 @@ fn start_pending(vm: &Vm, host: &mut dyn ActionHost) {
 /// What was asked for and not waited for, by its names in the log (function runtime spec 5).
 fn unawaited(vm: &Vm) -> Vec<String> {
     let run = &vm.slot().run;
-    let syscalls = run.pending.iter().map(|call| &call.name);
-    let ops = run.pending_ops.iter().map(|op| &op.name);
-    let started = run.waiting.values().map(|waiting| match waiting {
-        Waiting::Syscall(call) => &call.name,
-        Waiting::Op { name, .. } => name,
-    });
+    let syscalls = run.pending.iter().map(|call| &*call.name);
+    let ops = run.pending_ops.iter().map(|op| &*op.name);
+    let started = run.waiting.values().map(Waiting::name);
     started
         .chain(syscalls)
         .chain(ops)
-        .filter(|name| *name != "sleep")
+        .filter(|name| !is_background(name))
         .map(|name| {
             let name = name.strip_prefix("1.0/").unwrap_or(name);
             let name = name.strip_prefix("actions/").unwrap_or(name);

@@ -42,7 +42,7 @@ mod source_maps;
 mod stack;
 mod vm;
 
-pub use activity::{ActionCall, ActionOutcome, Activity, Step};
+pub use activity::{ActionCall, ActionOutcome, Activity, HttpCall, Step};
 pub use compile::CompiledModule;
 pub use engine::{Engine, EngineConfig};
 pub use error::{FailedCheck, ImportError, JsError, JsException};

@@ -17,7 +17,7 @@ use crate::host::{Args, HostError, LogLevel, LogLine, OpId, Reply};
 use crate::js::{ErrorKind, Js};
 use crate::limits;
 use crate::ops::{self, OpValue};
-use crate::slot::{self, Fatal, PendingCall, PendingOp, Phase, Slot, Waiting};
+use crate::slot::{self, Fatal, PendingCall, PendingOp, Slot, Waiting};
 use crate::source_maps;
 
 type Body = fn(Js, &[JSValue]) -> JSValue;
@@ -158,7 +158,7 @@ fn secret_bytes(js: Js, args: &[JSValue]) -> JSValue {
 
 /// `startOp(name, resolve, reject, ...args)` returns a number for `cancelOp`.
 fn start_operation(js: Js, args: &[JSValue]) -> JSValue {
-    if slot_of(js).run.phase != Phase::Action {
+    if !slot_of(js).run.phase.is_action() {
         return js.throw(ErrorKind::Error, "operations need an action");
     }
     let (Some(name), Some(resolve), Some(reject)) =
@@ -377,7 +377,7 @@ fn call_arguments(js: Js, args: &[JSValue]) -> Result<(String, String), JSValue>
         ));
     };
     match slot_of(js).run.phase {
-        Phase::Query | Phase::Mutation | Phase::Action => Ok((name, json)),
+        phase if phase.is_call() => Ok((name, json)),
         _ if DATABASE_CALLS.contains(&name.as_str()) => {
             Err(js.throw(ErrorKind::Error, "Can't use database at import time"))
         }

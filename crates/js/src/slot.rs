@@ -29,6 +29,7 @@ pub(crate) enum Phase {
     Query,
     Mutation,
     Action,
+    HttpAction,
 }
 
 impl Phase {
@@ -42,12 +43,18 @@ impl Phase {
             Phase::Query => "query",
             Phase::Mutation => "mutation",
             Phase::Action => "action",
+            Phase::HttpAction => "httpAction",
         }
     }
 
     /// Whether a function body runs, not a module's top level or a push-time check.
     pub(crate) fn is_call(self) -> bool {
-        matches!(self, Phase::Query | Phase::Mutation | Phase::Action)
+        matches!(self, Phase::Query | Phase::Mutation) || self.is_action()
+    }
+
+    /// Whether the clock is real and calls are answered later.
+    pub(crate) fn is_action(self) -> bool {
+        matches!(self, Phase::Action | Phase::HttpAction)
     }
 }
 
@@ -175,7 +182,7 @@ impl Run {
         let spent = before.elapsed();
         self.host_time += spent;
         // The time of an action counts whole.
-        if self.phase != Phase::Action {
+        if !self.phase.is_action() {
             self.deadline += spent;
         }
         Some(result)
@@ -199,7 +206,7 @@ impl Run {
     pub(crate) fn now_ms(&mut self) -> f64 {
         self.observed_time |= self.phase.is_call();
         match self.phase {
-            Phase::Action => wall_clock_ms(),
+            phase if phase.is_action() => wall_clock_ms(),
             _ => self.time_ms,
         }
     }
@@ -208,7 +215,7 @@ impl Run {
         self.observed_time |= self.phase.is_call();
         match self.phase {
             Phase::Query => self.time_ms - deploy_ms,
-            Phase::Mutation | Phase::Action => {
+            Phase::Mutation | Phase::Action | Phase::HttpAction => {
                 self.time_ms - deploy_ms + self.started.elapsed().as_secs_f64() * 1e3
             }
             _ => 0.0,

@@ -6,7 +6,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 
-use crate::http_error::Body;
+use crate::http_error::{Body, whole};
 
 const VARY: HeaderValue = HeaderValue::from_static(
     "origin, access-control-request-method, access-control-request-headers",
@@ -17,7 +17,7 @@ const TRUE: HeaderValue = HeaderValue::from_static("true");
 
 /// Answers a preflight request, or any other `OPTIONS`.
 pub(crate) fn preflight_response(request: &HeaderMap) -> Response<Body> {
-    let mut response = Response::new(Body::default());
+    let mut response = Response::new(whole(""));
     apply(request.get(header::ORIGIN).cloned(), response.headers_mut());
     let headers = response.headers_mut();
     if let Some(names) = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {

@@ -57,10 +57,10 @@ impl Gateway {
         let path = std::mem::take(&mut head.uri);
         let lookup = lookup(head.method.as_str(), path.path());
         if let Lookup::Found(Endpoint::HttpAction(action_path)) = lookup {
-            let response = site::respond(self, action_path).await;
-            self.metrics
-                .count_request(RequestKind::HttpAction, response.status());
-            return response;
+            let (action_path, query) = (action_path.to_owned(), path.query().map(str::to_owned));
+            return self
+                .http_action(&action_path, query.as_deref(), head, body)
+                .await;
         }
         if head.method == Method::OPTIONS {
             return cors::preflight_response(&head.headers);
@@ -96,7 +96,19 @@ impl Gateway {
 
     /// Answers one request of the site port.
     pub async fn handle_site(self: &Arc<Self>, request: Request<RequestBody>) -> Response<Body> {
-        let response = site::respond(self, request.uri().path()).await;
+        let (mut head, body) = request.into_parts();
+        let uri = std::mem::take(&mut head.uri);
+        self.http_action(uri.path(), uri.query(), head, body).await
+    }
+
+    async fn http_action(
+        self: &Arc<Self>,
+        path: &str,
+        query: Option<&str>,
+        head: request::Parts,
+        body: RequestBody,
+    ) -> Response<Body> {
+        let response = site::respond(self, path, query, head, body).await;
         self.metrics
             .count_request(RequestKind::HttpAction, response.status());
         response
@@ -153,7 +165,9 @@ impl Gateway {
             Endpoint::InstanceName => Ok(api::probes::instance_name(self)),
             Endpoint::Echo => api::probes::echo(request).await,
             Endpoint::Metrics => Ok(api::probes::metrics(self)),
-            Endpoint::HttpAction(action_path) => Ok(site::respond(self, action_path).await),
+            Endpoint::HttpAction(_) => Err(HttpError::from(hull_value::CodedError::internal(
+                "an HTTP action took the way of the API",
+            ))),
             Endpoint::NotBuilt => Err(HttpError::not_implemented(&request.head.method, path)),
         }
     }

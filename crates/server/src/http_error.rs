@@ -2,13 +2,16 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
+
+use crate::site::ResponseStream;
 use serde::Serialize;
 
 use hull_value::{CodedError, ErrorClass};
 
 /// The response body of every endpoint.
-pub type Body = Full<Bytes>;
+/// What responses carry: all of it at once, or the stream of an HTTP action.
+pub type Body = Either<Full<Bytes>, ResponseStream>;
 
 /// What an endpoint answers when it does not answer 200.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +84,7 @@ pub(crate) fn json_response(value: &impl Serialize) -> Response<Body> {
 
 /// Builds a 200 answer from finished JSON text.
 pub(crate) fn json_bytes_response(body: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let mut response = Response::new(whole(body));
     let value = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, value);
     response
@@ -89,16 +92,21 @@ pub(crate) fn json_bytes_response(body: Vec<u8>) -> Response<Body> {
 
 /// Builds a plain text answer.
 pub(crate) fn text_response(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Full::new(text.into()));
+    let mut response = Response::new(whole(text));
     *response.status_mut() = status;
     let value = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, value);
     response
 }
 
+/// A body that is all there.
+pub(crate) fn whole(body: impl Into<Bytes>) -> Body {
+    Either::Left(Full::new(body.into()))
+}
+
 /// Builds an answer that is only a status.
 pub(crate) fn empty_response(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(whole(Bytes::new()));
     *response.status_mut() = status;
     response
 }

@@ -58,6 +58,17 @@ impl RequestBody {
     }
 }
 
+impl RequestBody {
+    /// Returns the next piece, `None` at the end.
+    pub(crate) async fn next_piece(&mut self) -> Result<Option<Bytes>, HttpError> {
+        match self {
+            RequestBody::Stream(stream) => next_piece(stream).await,
+            RequestBody::Whole(bytes) if bytes.is_empty() => Ok(None),
+            RequestBody::Whole(bytes) => Ok(Some(std::mem::take(bytes))),
+        }
+    }
+}
+
 /// Reads on for a while without keeping anything: most clients look for the
 /// answer only when they have sent everything, and would see a broken
 /// connection instead of the refusal.

@@ -20,7 +20,7 @@ use hull_sync::ClientVersion;
 
 use crate::client_version;
 use crate::gateway::{ApiRequest, Gateway};
-use crate::http_error::{Body, HttpError};
+use crate::http_error::{Body, HttpError, whole};
 use crate::ws::{self, WebSocket};
 
 use connection::Connection;
@@ -37,8 +37,9 @@ pub(crate) fn upgrade(
     let headers = &request.head.headers;
     let client = client_version::detect(headers, path_version)?;
     let refused = |message: String| HttpError::bad_request("WebSocketUpgradeFailed", message);
-    let response = ws::accept_response(&request.head.method, headers)
-        .map_err(|error| refused(error.to_string()))?;
+    let response = ws::accept_response::<()>(&request.head.method, headers)
+        .map_err(|error| refused(error.to_string()))?
+        .map(|()| whole(""));
     let on_upgrade = request.head.extensions.remove::<OnUpgrade>();
     let on_upgrade =
         on_upgrade.ok_or_else(|| refused("Connection is not upgradable".to_owned()))?;

@@ -65,6 +65,9 @@ pub(super) async fn answer(
             reply(outcome.map(|outcome| outcome.result))
         }
         "1.0/getUserIdentity" => {
+            if let Some(error) = &context.identity_error {
+                return Err(user_error(error.clone()));
+            }
             let user = context.identity.user();
             let text = user.map_or("null", |user| user.attributes_json());
             Ok(Reply::Json(text.to_owned()))

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 
-use bytes::Bytes;
 use hull_js::ops::{OpError, OpValue};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::redirect::{Attempt, Policy};
@@ -11,13 +10,11 @@ use tokio::sync::mpsc;
 
 use super::host::plain_error;
 use super::streams::Streams;
+use crate::http_action::Chunk;
 
 /// Redirects that are followed.
 const REDIRECTS_MAX: usize = 20;
 const USER_AGENT: &str = "Convex/1.0";
-
-/// A piece of a body, or what kept it from being read.
-pub(super) type Chunk = Result<Bytes, Box<dyn Error + Send + Sync>>;
 
 /// Clients with the two ways to take redirects; they share nothing but are cheap.
 pub(super) struct HttpClient {

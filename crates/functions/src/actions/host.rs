@@ -7,9 +7,10 @@ use std::time::Duration;
 use hull_js::ops::{ErrorClass, OpError, OpValue};
 use hull_js::{ActionHost, Answer, Args, Host, HostCall, HostError, OpId, Reply};
 use hull_sync::UdfPath;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
+use super::http::Exchange;
 use super::streams::Streams;
 use super::task::Task;
 use crate::call::FunctionCall;
@@ -17,6 +18,7 @@ use crate::environment;
 use crate::execution::{Prepared, push_log};
 use crate::functions::Functions;
 use crate::host::coded;
+use crate::http_action::{Chunk, too_large_line};
 use crate::identity::Identity;
 use crate::logs::LogLine;
 
@@ -26,7 +28,7 @@ const CALLS_MAX: usize = 8;
 const SLEEP_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// The host of one action.
-pub(super) struct TaskHost {
+pub(crate) struct TaskHost {
     context: Arc<CallContext>,
     task: Weak<Task>,
     runtime: tokio::runtime::Handle,
@@ -42,7 +44,10 @@ pub(super) struct CallContext {
     pub(super) identity: Identity,
     pub(super) request_id: String,
     pub(super) depth: usize,
+    /// Why there is no identity, where that is an error.
+    pub(super) identity_error: Option<String>,
     pub(super) streams: Streams,
+    exchange: Option<Exchange>,
     calls: Semaphore,
 }
 
@@ -54,16 +59,51 @@ impl TaskHost {
         prepared: &Prepared,
         depth: usize,
     ) -> TaskHost {
+        let context = CallContext {
+            functions,
+            path: prepared.path.clone(),
+            identity: call.identity.clone(),
+            identity_error: None,
+            request_id: call.request_id.clone(),
+            depth,
+            streams: Streams::default(),
+            exchange: None,
+            calls: Semaphore::new(CALLS_MAX),
+        };
+        TaskHost::with(context, prepared)
+    }
+
+    /// Must be called within the runtime.
+    pub(crate) fn for_http(
+        functions: Arc<Functions>,
+        prepared: &Prepared,
+        identity: Identity,
+        identity_error: Option<String>,
+        request_id: &str,
+        exchange: Exchange,
+    ) -> TaskHost {
+        let context = CallContext {
+            functions,
+            path: prepared.path.clone(),
+            identity,
+            identity_error,
+            request_id: request_id.to_owned(),
+            depth: 0,
+            streams: Streams::default(),
+            exchange: Some(exchange),
+            calls: Semaphore::new(CALLS_MAX),
+        };
+        TaskHost::with(context, prepared)
+    }
+
+    /// Adds the body of the request; returns the number of its stream.
+    pub(crate) fn add_body(&self, body: mpsc::Receiver<Chunk>) -> Result<u64, OpError> {
+        self.context.streams.add_body(body)
+    }
+
+    fn with(context: CallContext, prepared: &Prepared) -> TaskHost {
         TaskHost {
-            context: Arc::new(CallContext {
-                functions,
-                path: prepared.path.clone(),
-                identity: call.identity.clone(),
-                request_id: call.request_id.clone(),
-                depth,
-                streams: Streams::default(),
-                calls: Semaphore::new(CALLS_MAX),
-            }),
+            context: Arc::new(context),
             task: Weak::new(),
             runtime: tokio::runtime::Handle::current(),
             environment: prepared.environment.clone(),
@@ -77,6 +117,10 @@ impl TaskHost {
     }
 
     pub(super) fn into_log_lines(mut self) -> Vec<LogLine> {
+        let exchange = self.context.exchange.as_ref();
+        if exchange.is_some_and(Exchange::is_too_large) {
+            self.log_lines.push(too_large_line());
+        }
         std::mem::take(&mut self.log_lines)
     }
 }
@@ -183,6 +227,20 @@ async fn operate(
         ("streamAbort", [OpValue::Number(stream)]) => context.streams.abort(*stream as u64).await,
         ("streamRead", [OpValue::Number(stream)]) => context.streams.read(*stream as u64).await,
         ("streamCancel", [OpValue::Number(stream)]) => context.streams.cancel(*stream as u64),
+        _ => match &context.exchange {
+            Some(exchange) => respond(exchange, name, &args).await,
+            None => Err(plain_error(format!("Unknown operation {name}"))),
+        },
+    }
+}
+
+async fn respond(exchange: &Exchange, name: &str, args: &[OpValue]) -> Result<OpValue, OpError> {
+    match (name, args) {
+        ("httpHead", [OpValue::Number(status), OpValue::List(pairs)]) => {
+            exchange.send_head(*status, pairs)
+        }
+        ("httpBody", [OpValue::Bytes(bytes)]) => exchange.send_body(bytes).await,
+        ("httpAborted", []) => exchange.wait_until_aborted().await,
         _ => Err(plain_error(format!("Unknown operation {name}"))),
     }
 }

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use hull_js::ops::{OpError, OpValue};
 use tokio::sync::mpsc;
 
-use super::fetch::{Chunk, error_text};
+use super::fetch::error_text;
 use super::host::plain_error;
+use crate::http_action::Chunk;
 
 /// Chunks of a body that wait to be sent; past this writing waits.
 const CHUNKS_MAX: usize = 4;
@@ -28,22 +29,54 @@ enum Stream {
     Outgoing(mpsc::Sender<Chunk>),
     /// The other end of it, until a request takes it.
     Unsent(mpsc::Sender<Chunk>, mpsc::Receiver<Chunk>),
-    Incoming(Arc<tokio::sync::Mutex<reqwest::Response>>),
+    Incoming(Arc<tokio::sync::Mutex<Incoming>>),
+}
+
+/// A body that the action reads.
+enum Incoming {
+    Response(reqwest::Response),
+    Request(mpsc::Receiver<Chunk>),
+}
+
+impl Incoming {
+    async fn next(&mut self) -> Result<Option<Bytes>, OpError> {
+        match self {
+            Incoming::Response(response) => {
+                let chunk = response.chunk().await;
+                chunk.map_err(|error| plain_error(error_text(&error)))
+            }
+            Incoming::Request(chunks) => {
+                let chunk = chunks.recv().await.transpose();
+                chunk.map_err(|error| plain_error(error.to_string()))
+            }
+        }
+    }
 }
 
 impl Streams {
     /// Opens a stream that the action writes and a request sends.
     pub(super) fn open(&self) -> Result<OpValue, OpError> {
         let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
-        self.add(Stream::Unsent(sender, receiver))
+        let number = self.add(Stream::Unsent(sender, receiver))?;
+        Ok(OpValue::Number(number as f64))
     }
 
     pub(super) fn add_response(&self, response: reqwest::Response) -> Result<OpValue, OpError> {
-        let response = Arc::new(tokio::sync::Mutex::new(response));
-        self.add(Stream::Incoming(response))
+        self.add_incoming(Incoming::Response(response))
+            .map(|number| OpValue::Number(number as f64))
     }
 
-    fn add(&self, stream: Stream) -> Result<OpValue, OpError> {
+    pub(super) fn add_body(&self, body: mpsc::Receiver<Chunk>) -> Result<u64, OpError> {
+        self.add_incoming(Incoming::Request(body))
+    }
+
+    fn add_incoming(&self, incoming: Incoming) -> Result<u64, OpError> {
+        self.add(Stream::Incoming(Arc::new(tokio::sync::Mutex::new(
+            incoming,
+        ))))
+    }
+
+    fn add(&self, stream: Stream) -> Result<u64, OpError> {
         let mut open = self.lock();
         if open.len() >= STREAMS_MAX {
             return Err(plain_error(format!(
@@ -52,7 +85,7 @@ impl Streams {
         }
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         open.insert(number, stream);
-        Ok(OpValue::Number(number as f64))
+        Ok(number)
     }
 
     /// Takes the end that a request sends.
@@ -102,11 +135,11 @@ impl Streams {
     }
 
     pub(super) async fn read(&self, number: u64) -> Result<OpValue, OpError> {
-        let response = match self.lock().get(&number) {
-            Some(Stream::Incoming(response)) => response.clone(),
+        let incoming = match self.lock().get(&number) {
+            Some(Stream::Incoming(incoming)) => incoming.clone(),
             _ => return Err(no_stream()),
         };
-        let chunk = response.lock().await.chunk().await;
+        let chunk = incoming.lock().await.next().await;
         match chunk {
             Ok(Some(bytes)) => Ok(OpValue::Bytes(bytes.to_vec())),
             Ok(None) => {
@@ -115,7 +148,7 @@ impl Streams {
             }
             Err(error) => {
                 self.lock().remove(&number);
-                Err(plain_error(error_text(&error)))
+                Err(error)
             }
         }
     }

@@ -1,13 +1,11 @@
 //! Small answers: who is there, which version, is this key good.
 
-use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
 use serde_json::json;
 
 use crate::admin_key::Operation;
 use crate::gateway::{ApiRequest, Gateway};
-use crate::http_error::{Body, HttpError, json_response, text_response};
+use crate::http_error::{Body, HttpError, json_response, text_response, whole};
 use crate::limits::ECHO_BODY_SIZE_MAX;
 use crate::request_body::body_too_large;
 
@@ -31,12 +29,12 @@ pub(crate) async fn echo(request: ApiRequest) -> Result<Response<Body>, HttpErro
         .body
         .read(ECHO_BODY_SIZE_MAX, body_too_large)
         .await?;
-    Ok(Response::new(Full::new(body)))
+    Ok(Response::new(whole(body)))
 }
 
 pub(crate) fn metrics(gateway: &Gateway) -> Response<Body> {
     let text = gateway.metrics.render(&gateway.deployment.metrics());
-    let mut response = Response::new(Full::new(Bytes::from(text)));
+    let mut response = Response::new(whole(text));
     let value = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, value);
     response

@@ -212,6 +212,7 @@ impl Committer {
             _ => prepare(&finished, Some(ts)),
         };
         prepared.add_session_records(ts);
+        prepared.add_job_times();
         let metadata = apply_metadata(window.tip_metadata(), &prepared, ts);
         let record = CommitRecord {
             ts,

@@ -63,6 +63,8 @@ pub trait InvalidationListener: Send + Sync {
     fn invalidated(&self, hits: &[(SubscriptionId, Timestamp)]);
     /// Everything up to `ts` is durable and visible.
     fn published(&self, ts: Timestamp);
+    /// Something was scheduled, or will run at another time.
+    fn jobs_changed(&self) {}
     /// Tables, indexes or schemas changed, and [`Engine::metadata`] shows it.
     fn metadata_changed(&self) {}
     /// The store failed in a way that leaves its state unknown: the process must stop.

@@ -31,6 +31,7 @@ pub mod limits;
 mod metadata;
 pub mod query;
 mod read_set;
+mod scheduled_jobs;
 mod schema_change;
 mod schema_prediction;
 mod session_records;
@@ -52,6 +53,7 @@ pub use metadata::{
     IndexInfo, IndexState, Metadata, Namespace, SchemaSlot, SchemaState, TableInfo, TableState,
 };
 pub use read_set::{IntervalSet, ReadSet};
+pub use scheduled_jobs::{Job, JobEnd, JobStage, NewJob};
 pub use schema_change::{IndexChange, IndexDiff, IndexProgress};
 pub use schema_prediction::{
     DiscardedValidator, IndexChangeKind, IndexPrediction, SchemaPrediction, TableOutcome,

@@ -13,6 +13,10 @@ pub const INTERVALS_READ_MAX: usize = 4_096;
 pub const DOCUMENTS_WRITTEN_MAX: usize = 16_000;
 /// Bytes of documents one mutation may write.
 pub const BYTES_WRITTEN_MAX: usize = 16 << 20;
+/// Functions one mutation may schedule.
+pub const FUNCTIONS_SCHEDULED_MAX: usize = 1_000;
+/// Bytes of their arguments.
+pub const SCHEDULED_BYTES_MAX: usize = 16 << 20;
 /// Rows that one transaction may write to tables of the system.
 pub const SYSTEM_ROWS_WRITTEN_MAX: usize = 40_000;
 /// Bytes of those.
@@ -97,6 +101,22 @@ pub fn too_many_writes(limit: usize) -> CodedError {
     pagination_limit(
         "TooManyWrites",
         format!("Too many writes in a single function execution (limit: {limit})"),
+    )
+}
+
+pub fn too_many_scheduled(limit: usize) -> CodedError {
+    pagination_limit(
+        "TooManyFunctionsScheduled",
+        format!("Too many functions scheduled by this mutation (limit: {limit})"),
+    )
+}
+
+pub fn too_large_scheduled(limit: usize) -> CodedError {
+    pagination_limit(
+        "ScheduledFunctionsArgumentsTooLarge",
+        format!(
+            "Too large total size of the arguments of scheduled functions from this mutation (limit: {limit} bytes)"
+        ),
     )
 }
 

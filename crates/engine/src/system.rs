@@ -45,6 +45,8 @@ pub const STAGED_PUSHES: TabletId = TabletId(14);
 pub const STAGED_VALIDATORS: TabletId = TabletId(15);
 /// Walks over documents that go on after a restart: `{kind, owner, tablet, after, documents, tablesDone}`.
 pub const WALKS: TabletId = TabletId(16);
+/// Functions to run later: `{namespace, path, args, stage, due, systemErrors}`. Not resident.
+pub const SCHEDULED_JOBS: TabletId = TabletId(17);
 
 /// Tablets and stored indexes made at run time are numbered from here.
 pub const FIRST_DYNAMIC_NUMBER: u32 = 1_000;
@@ -78,6 +80,9 @@ pub const SCHEMAS_BY_NAMESPACE: IndexId = IndexId(4);
 
 /// A stored index: session records by the time of their commit, then id.
 pub const SESSION_REQUESTS_BY_TIME: IndexId = IndexId(5);
+
+/// A stored index: scheduled jobs by the time at which they are due, then id.
+pub const SCHEDULED_JOBS_BY_TIME: IndexId = IndexId(6);
 
 /// Whether rows of `tablet` live in memory.
 pub fn is_resident(tablet: TabletId) -> bool {

@@ -12,6 +12,7 @@ use hull_value::{CodedError, ErrorClass, Timestamp};
 use crate::committer::{CommitCallback, CommitState, Message, UpkeepWork, store_failed};
 use crate::engine::Shared;
 use crate::limits::HistoryLimits;
+use crate::system::SCHEDULED_JOBS_BY_TIME;
 use crate::window::CommitChanges;
 
 /// Commits in one durable batch; more only makes the first of them wait longer.
@@ -167,6 +168,10 @@ fn publish(
         .any(|(changes, _)| changes.changes_metadata());
     if is_metadata_changed {
         shared.listener.metadata_changed();
+    }
+    let mut entries = published.iter().flat_map(|(changes, _)| &changes.entries);
+    if entries.any(|entry| entry.index == SCHEDULED_JOBS_BY_TIME) {
+        shared.listener.jobs_changed();
     }
     // Answers first: a mutation's response should leave before the transition that shows its writes.
     for (changes, done) in published.drain(..) {

@@ -31,8 +31,10 @@ use crate::live::{
 };
 use crate::logs::LogStream;
 use crate::modules::UdfType;
+use crate::mutations::Once;
 use crate::push::staged;
 use crate::runner::{QuestionWorkers, Runner, canonical_urls_row};
+use crate::scheduler::Scheduler;
 use crate::sources::Sources;
 use crate::workers::Workers;
 
@@ -79,6 +81,7 @@ pub struct Deployment {
     runner: Arc<Runner>,
     live: Arc<LiveQueries>,
     functions: Arc<Functions>,
+    scheduler: Arc<Scheduler>,
     metadata_changed: Arc<tokio::sync::Notify>,
     upkeep: Arc<Upkeeper>,
     upkeep_thread: Mutex<Option<JoinHandle<()>>>,
@@ -131,12 +134,14 @@ impl Deployment {
     ) -> Result<Arc<Deployment>, OpenError> {
         let live = LiveQueries::new();
         let metadata_changed = Arc::new(tokio::sync::Notify::new());
+        let jobs_changed = Arc::new(tokio::sync::Notify::new());
         let engine = Arc::new(Engine::open(
             store,
             EngineConfig {
                 listener: Arc::new(Invalidations {
                     live: Arc::downgrade(&live),
                     metadata_changed: metadata_changed.clone(),
+                    jobs_changed: jobs_changed.clone(),
                 }),
                 now: clock::now(),
                 seed: clock::random_seed(),
@@ -178,10 +183,12 @@ impl Deployment {
             live: live.clone(),
             actions,
         });
+        let scheduler = Arc::new(Scheduler::start(&functions, jobs_changed)?);
         Ok(Arc::new(Deployment {
             runner,
             live,
             functions,
+            scheduler,
             metadata_changed,
             upkeep,
             upkeep_thread: Mutex::new(Some(upkeep_thread)),
@@ -245,7 +252,9 @@ impl Deployment {
         dedupe: Option<SessionRequest>,
     ) -> Result<MutationOutcome, CodedError> {
         check_system_access(&call, "mutation")?;
-        self.functions.mutation(call, dedupe).await
+        self.functions
+            .mutation(call, dedupe.map(Once::Session))
+            .await
     }
 
     /// Runs an action to its end, also when the caller goes away.
@@ -385,13 +394,14 @@ impl Deployment {
     /// Finishes what runs, writes out what is queued, stops all threads.
     pub async fn shutdown(&self) {
         let (runner, upkeep) = (self.runner.clone(), self.upkeep.clone());
-        let functions = self.functions.clone();
+        let (functions, scheduler) = (self.functions.clone(), self.scheduler.clone());
         let thread = self
             .upkeep_thread
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let stopped = tokio::task::spawn_blocking(move || {
+            scheduler.close();
             functions.actions.close();
             runner.workers.close();
             upkeep.close();
@@ -599,7 +609,10 @@ fn canonical_args(args_json: &str) -> String {
 }
 
 /// Finds what kind of function a path names, as far as the caller may know.
-fn find_type(runner: &Runner, call: &FunctionCall) -> Result<Option<UdfType>, CodedError> {
+pub(crate) fn find_type(
+    runner: &Runner,
+    call: &FunctionCall,
+) -> Result<Option<UdfType>, CodedError> {
     let Ok(path) = call.path.parse::<UdfPath>() else {
         return Ok(None);
     };
@@ -621,7 +634,7 @@ fn find_type(runner: &Runner, call: &FunctionCall) -> Result<Option<UdfType>, Co
         .load(&mut transaction, component.namespace, path.module())?;
     Ok(module.and_then(|module| {
         let function = module.function(path.function())?;
-        (function.is_public || call.identity.is_admin()).then_some(function.udf_type)
+        (function.is_public || call.may_call_internal()).then_some(function.udf_type)
     }))
 }
 

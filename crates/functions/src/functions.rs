@@ -6,9 +6,10 @@ use hull_value::CodedError;
 use tokio::sync::oneshot;
 
 use crate::actions::Actions;
-use crate::call::{FunctionCall, FunctionOutcome, MutationOutcome, SessionRequest};
+use crate::call::{FunctionCall, FunctionOutcome, MutationOutcome};
 use crate::deployment::question;
 use crate::live::LiveQueries;
+use crate::mutations::Once;
 use crate::runner::Runner;
 
 /// Runs queries, mutations and actions.
@@ -33,13 +34,13 @@ impl Functions {
     pub(crate) async fn mutation(
         &self,
         call: FunctionCall,
-        dedupe: Option<SessionRequest>,
+        once: Option<Once>,
     ) -> Result<MutationOutcome, CodedError> {
         let (sender, receiver) = oneshot::channel();
         let runner = self.runner.clone();
         self.runner
             .workers
-            .submit(move || runner.run_mutation(call, dedupe, sender))?;
+            .submit(move || runner.run_mutation(call, once, sender))?;
         receiver
             .await
             .map_err(|_| CodedError::internal("a mutation ended without an answer"))?

@@ -13,12 +13,11 @@ use serde_json::{Map, Value as Json, json};
 use crate::environment;
 use crate::execution::{CallError, Execution, Request};
 use crate::modules::UdfType;
+use crate::scheduler::{self, ScheduleRequest};
 
 /// Calls of npm convex that exist but that this server does not answer yet, or
 /// not in queries and mutations.
-const NOT_BUILT: [&str; 14] = [
-    "1.0/schedule",
-    "1.0/cancel_job",
+const NOT_BUILT: [&str; 12] = [
     "1.0/storageGetUrl",
     "1.0/storageGetMetadata",
     "1.0/storageGenerateUploadUrl",
@@ -105,6 +104,8 @@ impl Host for CallHost<'_, '_, '_> {
             "1.0/remove" => self.remove(args),
             "1.0/count" => self.count(args),
             "1.0/runUdf" => self.run_udf(args),
+            "1.0/schedule" => self.schedule(args),
+            "1.0/cancel_job" => self.cancel_job(args),
             "1.0/getUserIdentity" => {
                 self.execution.observed.identity = true;
                 let identity = self.execution.identity.user();
@@ -199,6 +200,37 @@ struct StreamIdArgs {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+pub(crate) struct ScheduleArgs<'a> {
+    name: Option<String>,
+    reference: Option<String>,
+    function_handle: Option<String>,
+    /// Seconds since the epoch.
+    pub(crate) ts: f64,
+    #[serde(borrow)]
+    args: &'a RawValue,
+}
+
+impl ScheduleArgs<'_> {
+    pub(crate) fn path(&self) -> Result<UdfPath, HostError> {
+        address(
+            self.function_handle.as_deref(),
+            self.name.as_deref(),
+            self.reference.as_deref(),
+        )
+    }
+
+    pub(crate) fn args_json(&self) -> String {
+        crate::call::args_array(self.args.get())
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct CancelArgs {
+    pub(crate) id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RunArgs<'a> {
     udf_type: String,
     name: Option<String>,
@@ -218,6 +250,8 @@ struct LimitsArgs {
     database_queries: Option<f64>,
     documents_written: Option<f64>,
     bytes_written: Option<f64>,
+    functions_scheduled: Option<f64>,
+    scheduled_function_args_bytes: Option<f64>,
 }
 
 impl From<LimitsArgs> for TransactionLimits {
@@ -230,6 +264,8 @@ impl From<LimitsArgs> for TransactionLimits {
             database_queries: whole(args.database_queries),
             documents_written: whole(args.documents_written),
             bytes_written: whole(args.bytes_written),
+            functions_scheduled: whole(args.functions_scheduled),
+            scheduled_bytes: whole(args.scheduled_function_args_bytes),
         }
     }
 }
@@ -400,6 +436,32 @@ impl CallHost<'_, '_, '_> {
         Ok(reply_json(&json!({ "id": id.map(|id| id.to_string()) })))
     }
 
+    fn schedule(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        self.require_mutation("scheduler")?;
+        let args: ScheduleArgs<'_> = parse(args, "scheduler")?;
+        let path = args.path()?;
+        let execution = &mut *self.execution;
+        let id = scheduler::schedule(
+            execution.transaction,
+            &execution.runner.modules,
+            &ScheduleRequest {
+                path: &path,
+                component: self.request.component,
+                ts: args.ts,
+                args_json: &args.args_json(),
+            },
+        )
+        .map_err(coded)?;
+        Ok(reply_json(&json!(id.to_string())))
+    }
+
+    fn cancel_job(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        self.require_mutation("scheduler.cancel")?;
+        let args: CancelArgs = parse(args, "scheduler.cancel")?;
+        scheduler::cancel(self.execution.transaction, &args.id).map_err(coded)?;
+        Ok(reply_json(&Json::Null))
+    }
+
     fn run_udf(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
         let args: RunArgs<'_> = parse(args, "runUdf")?;
         let (expected, is_stale) = match (args.udf_type.as_str(), self.request.expected) {
@@ -468,8 +530,8 @@ impl CallHost<'_, '_, '_> {
             "databaseQueries": metric(usage.intervals_read, ceilings.intervals_read),
             "documentsRead": metric(usage.documents_read, ceilings.documents_read),
             "documentsWritten": metric(usage.documents_written, ceilings.documents_written),
-            "functionsScheduled": metric(0, 1_000),
-            "scheduledFunctionArgsBytes": metric(0, 16 << 20),
+            "functionsScheduled": metric(usage.functions_scheduled, ceilings.functions_scheduled),
+            "scheduledFunctionArgsBytes": metric(usage.scheduled_bytes, ceilings.scheduled_bytes),
             "filesRead": metric(0, 1_000),
             "fileReadBytes": metric(0, 16 << 20),
             "filesWritten": metric(0, 1_000),

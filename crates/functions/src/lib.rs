@@ -40,6 +40,7 @@ mod modules;
 mod mutations;
 mod push;
 mod runner;
+mod scheduler;
 mod sources;
 mod system_functions;
 mod workers;

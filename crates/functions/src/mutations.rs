@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hull_engine::{CommitError, Conflict, Lane};
+use hull_engine::{CommitError, Conflict, JobEnd, JobStage, Lane};
 use hull_sync::UdfPath;
-use hull_value::{CodedError, ErrorClass, Timestamp};
+use hull_value::{CodedError, ErrorClass, InternalId, PackedValue, Timestamp, Value};
 use tokio::sync::oneshot;
 
 use crate::call::{FunctionCall, FunctionResult, MutationOutcome, SessionRequest};
@@ -40,10 +40,19 @@ const LANE_TURN: Duration = Duration::from_millis(10);
 /// The answer to a mutation, or the system error that kept it from one.
 pub(crate) type MutationAnswer = Result<MutationOutcome, CodedError>;
 
+/// What makes a mutation apply once however often it is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Once {
+    /// A request over a socket, which is sent again after an interruption.
+    Session(SessionRequest),
+    /// A scheduled function.
+    Job(InternalId),
+}
+
 /// A mutation on its way.
 pub(crate) struct Mutation {
     call: FunctionCall,
-    dedupe: Option<SessionRequest>,
+    once: Option<Once>,
     path: UdfPath,
     /// What conflicts of others name as the writer.
     source: Arc<str>,
@@ -82,7 +91,7 @@ impl Runner {
     pub(crate) fn run_mutation(
         self: &Arc<Self>,
         call: FunctionCall,
-        dedupe: Option<SessionRequest>,
+        once: Option<Once>,
         answer: oneshot::Sender<MutationAnswer>,
     ) {
         let latest = self.engine.latest();
@@ -102,7 +111,7 @@ impl Runner {
         let mut mutation = Box::new(Mutation {
             source: path.stripped().into(),
             call,
-            dedupe,
+            once,
             path,
             answer: Some(answer),
             conflict: None,
@@ -172,13 +181,34 @@ impl Runner {
         let started = Instant::now();
         let started_ms = clock::now_ms();
         let mut transaction = self.engine.begin(&clock::begin_context())?;
-        if let Some(dedupe) = mutation.dedupe
-            && let Some(recorded) = find_record(&mut transaction, dedupe)?
-        {
-            // The record may be on its way to disk still.
+        let job = match mutation.once {
+            Some(Once::Job(id)) => transaction.job(id)?,
+            _ => None,
+        };
+        let known = match mutation.once {
+            Some(Once::Session(request)) => find_record(&mut transaction, request)?,
+            // Ended by an earlier attempt, or canceled.
+            Some(Once::Job(_))
+                if job
+                    .as_ref()
+                    .is_none_or(|job| job.stage != JobStage::Pending) =>
+            {
+                Some(MutationOutcome {
+                    result: Ok(PackedValue::pack(&Value::Null)),
+                    log_lines: Vec::new(),
+                    ts: transaction.begin_ts(),
+                })
+            }
+            _ => None,
+        };
+        if let Some(known) = known {
+            // What says so may be on its way to disk still.
             let begin = transaction.begin_ts();
-            self.answer_at(begin, recorded, mutation);
+            self.answer_at(begin, known, mutation);
             return Ok(Step::Done);
+        }
+        if let Some(job) = &job {
+            transaction.show_job_running(job)?;
         }
         let attempt = self.attempt(&mutation.call, &mutation.path, transaction, started_ms)?;
         let usage = usage_stats(&attempt.transaction);
@@ -222,13 +252,15 @@ impl Runner {
             }
             Err(CallError::System(error)) => return Err(error),
         };
-        if let Some(dedupe) = mutation.dedupe {
-            put_record(
+        match (mutation.once, &job) {
+            (Some(Once::Session(request)), _) => put_record(
                 &mut transaction,
-                dedupe,
+                request,
                 &returned.value,
                 &attempt.log_lines,
-            )?;
+            )?,
+            (_, Some(job)) => transaction.end_job(job, &JobEnd::Success, clock::now())?,
+            _ => {}
         }
         let Some(sender) = mutation.answer.take() else {
             return Err(CodedError::internal("a mutation was answered twice"));

@@ -12,6 +12,9 @@ pub struct Usage {
     pub intervals_read: usize,
     pub documents_written: usize,
     pub bytes_written: usize,
+    pub functions_scheduled: usize,
+    /// Of the arguments of those functions.
+    pub scheduled_bytes: usize,
     system_rows_written: usize,
     system_bytes_written: usize,
     /// The largest document written, and the deepest one.
@@ -28,6 +31,8 @@ pub struct Ceilings {
     pub intervals_read: usize,
     pub documents_written: usize,
     pub bytes_written: usize,
+    pub functions_scheduled: usize,
+    pub scheduled_bytes: usize,
 }
 
 impl Default for Ceilings {
@@ -38,6 +43,8 @@ impl Default for Ceilings {
             intervals_read: limits::INTERVALS_READ_MAX,
             documents_written: limits::DOCUMENTS_WRITTEN_MAX,
             bytes_written: limits::BYTES_WRITTEN_MAX,
+            functions_scheduled: limits::FUNCTIONS_SCHEDULED_MAX,
+            scheduled_bytes: limits::SCHEDULED_BYTES_MAX,
         }
     }
 }
@@ -51,6 +58,8 @@ pub struct TransactionLimits {
     pub database_queries: Option<usize>,
     pub documents_written: Option<usize>,
     pub bytes_written: Option<usize>,
+    pub functions_scheduled: Option<usize>,
+    pub scheduled_bytes: Option<usize>,
 }
 
 impl Usage {
@@ -90,6 +99,16 @@ impl Usage {
                 self.bytes_written,
                 limits.bytes_written,
             ),
+            functions_scheduled: lowered(
+                former.functions_scheduled,
+                self.functions_scheduled,
+                limits.functions_scheduled,
+            ),
+            scheduled_bytes: lowered(
+                former.scheduled_bytes,
+                self.scheduled_bytes,
+                limits.scheduled_bytes,
+            ),
         };
         former
     }
@@ -124,6 +143,21 @@ impl Usage {
         }
         if self.bytes_written > self.ceilings.bytes_written {
             return Err(limits::too_many_bytes_written(self.ceilings.bytes_written));
+        }
+        Ok(())
+    }
+
+    /// Counts a function that is scheduled.
+    pub fn charge_scheduled(&mut self, args_bytes: usize) -> Result<(), CodedError> {
+        self.functions_scheduled += 1;
+        self.scheduled_bytes += args_bytes;
+        if self.functions_scheduled > self.ceilings.functions_scheduled {
+            return Err(limits::too_many_scheduled(
+                self.ceilings.functions_scheduled,
+            ));
+        }
+        if self.scheduled_bytes > self.ceilings.scheduled_bytes {
+            return Err(limits::too_large_scheduled(self.ceilings.scheduled_bytes));
         }
         Ok(())
     }
@@ -204,6 +238,22 @@ impl Usage {
                 "Many bytes written in a single function execution",
                 self.bytes_written,
                 ceilings.bytes_written,
+                " bytes",
+                "",
+            ),
+            (
+                "TooManyFunctionsScheduled",
+                "Many functions scheduled by this mutation",
+                self.functions_scheduled,
+                ceilings.functions_scheduled,
+                "",
+                "",
+            ),
+            (
+                "ScheduledFunctionsArgumentsTooLarge",
+                "Large total size of the arguments of scheduled functions from this mutation",
+                self.scheduled_bytes,
+                ceilings.scheduled_bytes,
                 " bytes",
                 "",
             ),

@@ -1,20 +1,22 @@
 //! The asynchronous host calls of actions (function runtime spec 3.1).
 
+use hull_engine::Transaction;
 use hull_js::{HostError, Reply};
 use hull_sync::UdfPath;
 use hull_value::CodedError;
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value as Json, json};
 
 use super::host::CallContext;
 use crate::call::{Caller, FunctionCall, FunctionError, FunctionResult};
-use crate::host::{address, not_built, reply_json, user_error};
+use crate::execution::Component;
+use crate::host::{CancelArgs, ScheduleArgs, address, not_built, reply_json, user_error};
+use crate::runner::Runner;
+use crate::scheduler::{self, ScheduleRequest};
 
 /// Calls that npm convex makes in actions and that this server does not answer yet.
-const NOT_BUILT: [&str; 11] = [
-    "1.0/actions/schedule",
-    "1.0/actions/cancel_job",
+const NOT_BUILT: [&str; 9] = [
     "1.0/actions/vectorSearch",
     "1.0/storageGetUrl",
     "1.0/storageGetMetadata",
@@ -64,6 +66,28 @@ pub(super) async fn answer(
             let outcome = Box::pin(functions.run_action(call, context.depth + 1)).await;
             reply(outcome.map(|outcome| outcome.result))
         }
+        "1.0/actions/schedule" => {
+            let args: ScheduleArgs<'_> = parse(args, "scheduler")?;
+            let (path, ts, args_json) = (args.path()?, args.ts, args.args_json());
+            let id = commit(context, move |transaction, runner| {
+                let request = ScheduleRequest {
+                    path: &path,
+                    component: &Component::root(),
+                    ts,
+                    args_json: &args_json,
+                };
+                scheduler::schedule(transaction, &runner.modules, &request)
+            });
+            Ok(reply_json(&json!(id.await?.to_string())))
+        }
+        "1.0/actions/cancel_job" => {
+            let CancelArgs { id } = parse(args, "scheduler.cancel")?;
+            commit(context, move |transaction, _| {
+                scheduler::cancel(transaction, &id)
+            })
+            .await?;
+            Ok(reply_json(&Json::Null))
+        }
         "1.0/getUserIdentity" => {
             if let Some(error) = &context.identity_error {
                 return Err(user_error(error.clone()));
@@ -87,13 +111,36 @@ pub(super) async fn answer(
     }
 }
 
+fn parse<'a, T: Deserialize<'a>>(args: &'a str, method: &str) -> Result<T, HostError> {
+    serde_json::from_str(args)
+        .map_err(|error| user_error(format!("Invalid arguments for `{method}`: {error}")))
+}
+
+/// Changes something in a transaction of its own.
+async fn commit<R: Send + 'static>(
+    context: &CallContext,
+    change: impl Fn(&mut Transaction, &Runner) -> Result<R, CodedError> + Send + 'static,
+) -> Result<R, HostError> {
+    let runner = context.functions.runner.clone();
+    let committed = context.functions.on_worker(move || {
+        scheduler::commit(&runner.engine, |transaction| change(transaction, &runner))
+    });
+    let result = match committed.await {
+        Ok(result) => result,
+        Err(error) => Err(error),
+    };
+    result.map_err(|error| HostError::User {
+        message: error.message,
+        data: error.data,
+    })
+}
+
 fn function_call(
     context: &CallContext,
     args: &str,
     method: &str,
 ) -> Result<FunctionCall, HostError> {
-    let args: CallArgs<'_> = serde_json::from_str(args)
-        .map_err(|error| user_error(format!("Invalid arguments for `{method}`: {error}")))?;
+    let args: CallArgs<'_> = parse(args, method)?;
     let path: UdfPath = address(
         args.function_handle.as_deref(),
         args.name.as_deref(),

@@ -12,6 +12,8 @@ pub(crate) struct Invalidations {
     pub(crate) live: Weak<LiveQueries>,
     /// Told when tables, indexes or schemas have changed.
     pub(crate) metadata_changed: Arc<tokio::sync::Notify>,
+    /// Told when something was scheduled.
+    pub(crate) jobs_changed: Arc<tokio::sync::Notify>,
 }
 
 impl InvalidationListener for Invalidations {
@@ -32,6 +34,10 @@ impl InvalidationListener for Invalidations {
 
     fn metadata_changed(&self) {
         self.metadata_changed.notify_waiters();
+    }
+
+    fn jobs_changed(&self) {
+        self.jobs_changed.notify_one();
     }
 
     fn storage_failed(&self, error: &StoreError) {

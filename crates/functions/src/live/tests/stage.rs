@@ -76,6 +76,7 @@ impl Stage {
             listener: Invalidations {
                 live: Arc::downgrade(&live),
                 metadata_changed: Arc::default(),
+                jobs_changed: Arc::default(),
             },
             ts: Mutex::new(Timestamp(0)),
             changed: Condvar::new(),

@@ -10,7 +10,8 @@ fn main() {
 
 /// Writes `SCRIPTS`, the names and texts of `bootstrap/order.txt`.
 fn list_scripts() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bootstrap");
+    let manifest = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let folder = Path::new(&manifest).join("bootstrap");
     let order =
         std::fs::read_to_string(folder.join("order.txt")).expect("bootstrap/order.txt is readable");
     let mut out = String::from("const SCRIPTS: &[(&str, &str)] = &[\n");
@@ -20,8 +21,9 @@ fn list_scripts() {
             println!("cargo:warning=bootstrap script {name} is missing");
             continue;
         }
-        writeln!(out, "    (\"hull:{name}\", include_str!({file:?})),")
-            .expect("writing to a string");
+        // Copied in, not included by path: two checkouts may share a target folder.
+        let text = std::fs::read_to_string(&file).expect("bootstrap scripts are readable");
+        writeln!(out, "    (\"hull:{name}\", {text:?}),").expect("writing to a string");
     }
     out.push_str("];\n");
     let target = std::env::var("OUT_DIR").expect("cargo sets OUT_DIR");

@@ -53,6 +53,8 @@ pub struct Job {
     pub due: Timestamp,
     /// How often the system, not the function, has failed.
     pub system_errors: u32,
+    /// The name of the cron job whose next run this is; it has no document.
+    pub cron: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +103,7 @@ impl Transaction {
             stage: JobStage::Pending,
             due: job.due,
             system_errors: 0,
+            cron: None,
         })?;
         Ok(id)
     }
@@ -169,6 +172,17 @@ impl Transaction {
             system_errors: job.system_errors + 1,
             ..job.clone()
         })
+    }
+
+    /// Sets the next run of a cron job.
+    pub fn put_cron_run(&mut self, job: &Job) -> Result<(), CodedError> {
+        debug_assert!(job.cron.is_some());
+        self.put_job(job)
+    }
+
+    /// Ends a cron job: there is no next run.
+    pub fn remove_cron_run(&mut self, id: InternalId) -> Result<(), CodedError> {
+        self.put_system_row(SCHEDULED_JOBS, id, None)
     }
 
     /// Forgets a job that is done.
@@ -252,6 +266,7 @@ impl Job {
             },
             due: due_of(row).ok_or_else(malformed)?,
             system_errors: u32::try_from(number("systemErrors")?).unwrap_or(u32::MAX),
+            cron: document::text(row, "cron").map(str::to_owned),
         })
     }
 
@@ -269,6 +284,7 @@ impl Job {
             ("stage", Value::String(stage.to_owned())),
             ("due", Value::Int64(due)),
             ("systemErrors", Value::Int64(self.system_errors.into())),
+            ("cron", self.cron.clone().map_or(Value::Null, Value::String)),
         ])
     }
 }

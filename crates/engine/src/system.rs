@@ -45,14 +45,18 @@ pub const STAGED_PUSHES: TabletId = TabletId(14);
 pub const STAGED_VALIDATORS: TabletId = TabletId(15);
 /// Walks over documents that go on after a restart: `{kind, owner, tablet, after, documents, tablesDone}`.
 pub const WALKS: TabletId = TabletId(16);
-/// Functions to run later: `{namespace, path, args, stage, due, systemErrors}`. Not resident.
+/// Functions to run later: `{namespace, path, args, stage, due, systemErrors, cron?}`. Not resident.
 pub const SCHEDULED_JOBS: TabletId = TabletId(17);
+/// Cron jobs: `{namespace, name, spec}`.
+pub const CRON_JOBS: TabletId = TabletId(18);
+/// The last runs of cron jobs. Not resident.
+pub const CRON_JOB_LOGS: TabletId = TabletId(19);
 
 /// Tablets and stored indexes made at run time are numbered from here.
 pub const FIRST_DYNAMIC_NUMBER: u32 = 1_000;
 
 /// System tablets whose rows are kept in memory.
-pub const RESIDENT: [TabletId; 13] = [
+pub const RESIDENT: [TabletId; 14] = [
     TABLES,
     INDEXES,
     SCHEMAS,
@@ -66,6 +70,7 @@ pub const RESIDENT: [TabletId; 13] = [
     STAGED_PUSHES,
     STAGED_VALIDATORS,
     WALKS,
+    CRON_JOBS,
 ];
 
 /// Table numbers of system tables that user code can see ids of (data model spec 3.4).

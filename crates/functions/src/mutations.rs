@@ -22,6 +22,7 @@ use crate::modules::UdfType;
 use crate::runner::{
     Logged, Runner, find_record, not_found, put_record, resolve_commit_ts, usage_stats,
 };
+use crate::scheduler;
 
 /// Attempts before a mutation enters the serial lane.
 const FREE_ATTEMPTS: usize = 2;
@@ -259,7 +260,13 @@ impl Runner {
                 &returned.value,
                 &attempt.log_lines,
             )?,
-            (_, Some(job)) => transaction.end_job(job, &JobEnd::Success, clock::now())?,
+            (_, Some(job)) => scheduler::finish(
+                &mut transaction,
+                job,
+                &JobEnd::Success,
+                Some(&returned.value),
+                &attempt.log_lines,
+            )?,
             _ => {}
         }
         let Some(sender) = mutation.answer.take() else {

@@ -15,12 +15,14 @@ use hull_sync::UdfPath;
 use hull_value::{CodedError, DocumentId, InternalId, PackedValue, Timestamp};
 use tokio::sync::Notify;
 
-use crate::call::{Caller, FunctionCall, FunctionError};
+use crate::call::{Caller, FunctionCall};
 use crate::clock;
+use crate::crons;
 use crate::deployment::find_type;
 use crate::execution::Component;
 use crate::functions::Functions;
 use crate::identity::Identity;
+use crate::logs::LogLine;
 use crate::modules::{ModuleCache, UdfType};
 use crate::mutations::Once;
 
@@ -207,7 +209,10 @@ async fn run_function(functions: &Arc<Functions>, job: &Job) -> Result<(), Coded
         component_path: None,
         args_json: job.args_json.clone(),
         identity: Identity::Anonymous,
-        caller: Caller::Scheduler,
+        caller: match job.cron {
+            Some(_) => Caller::Cron,
+            None => Caller::Scheduler,
+        },
         request_id: clock::random_request_id(),
         journal: None,
     };
@@ -215,13 +220,13 @@ async fn run_function(functions: &Arc<Functions>, job: &Job) -> Result<(), Coded
     let udf_type = functions
         .on_worker(move || find_type(&runner, &asked))
         .await??;
-    let end = match udf_type {
+    let (end, result, log_lines) = match udf_type {
         Some(UdfType::Mutation) => {
             let outcome = functions.mutation(call, Some(Once::Job(job.id))).await?;
             match outcome.result {
                 // Noted in its own commit.
                 Ok(_) => return Ok(()),
-                Err(error) => JobEnd::Failed(error.message),
+                Err(error) => (JobEnd::Failed(error.message), None, outcome.log_lines),
             }
         }
         Some(UdfType::Action) => {
@@ -231,30 +236,47 @@ async fn run_function(functions: &Arc<Functions>, job: &Job) -> Result<(), Coded
             if !begun.await? {
                 return Ok(());
             }
-            let result = functions.action(call).await;
-            match result.map(|outcome| outcome.result) {
-                Ok(Ok(_)) => JobEnd::Success,
-                Ok(Err(FunctionError { message, .. })) => JobEnd::Failed(message),
+            match functions.action(call).await {
+                Ok(outcome) => match outcome.result {
+                    Ok(value) => (JobEnd::Success, Some(value), outcome.log_lines),
+                    Err(error) => (JobEnd::Failed(error.message), None, outcome.log_lines),
+                },
                 // It may have done something: it is not tried again.
-                Err(error) => JobEnd::Failed(error.message),
+                Err(error) => (JobEnd::Failed(error.message), None, Vec::new()),
             }
         }
-        Some(_) => JobEnd::Failed(
-            "Unsupported function type. Only mutations and actions can be scheduled.".to_owned(),
-        ),
-        None => JobEnd::Failed(format!(
-            "Could not find function for '{}'. Did you forget to run `npx convex dev`?",
-            job.path
-        )),
+        other => {
+            let error = match other {
+                Some(_) => {
+                    "Unsupported function type. Only mutations and actions can be scheduled."
+                        .to_owned()
+                }
+                None => format!(
+                    "Could not find function for '{}'. Did you forget to run `npx convex dev`?",
+                    job.path
+                ),
+            };
+            (JobEnd::Failed(error), None, Vec::new())
+        }
     };
-    end_job(functions, job, end).await
-}
-
-async fn end_job(functions: &Arc<Functions>, job: &Job, end: JobEnd) -> Result<(), CodedError> {
     let ended = transact(functions, job, move |transaction, job| {
-        transaction.end_job(job, &end, clock::now())
+        finish(transaction, job, &end, result.as_ref(), &log_lines)
     });
     ended.await.map(drop)
+}
+
+/// Notes how a job ended: a cron job has a next run then.
+pub(crate) fn finish(
+    transaction: &mut Transaction,
+    job: &Job,
+    end: &JobEnd,
+    result: Option<&PackedValue>,
+    log_lines: &[LogLine],
+) -> Result<(), CodedError> {
+    match &job.cron {
+        Some(name) => crons::finish(transaction, job, name, end, result, log_lines),
+        None => transaction.end_job(job, end, clock::now()),
+    }
 }
 
 /// Changes a job unless somebody else has ended it; tells whether it did.
@@ -305,7 +327,7 @@ fn fail_interrupted(functions: &Functions) {
         let jobs = transaction.interrupted_jobs(PAGE_JOBS)?;
         let end = JobEnd::Failed("Transient error while executing action".to_owned());
         for job in &jobs {
-            transaction.end_job(job, &end, clock::now())?;
+            finish(transaction, job, &end, None, &[])?;
         }
         Ok(jobs.len())
     });

@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::package::Package;
 use super::request::{PushedModule, is_chunk};
+use crate::crons;
 use crate::images::UdfConfig;
 use crate::modules::Analysis;
 
@@ -47,12 +48,7 @@ impl Evaluator {
         }
         if path == "crons.js" {
             let specs = self.inspect(&spec, Inspection::Crons)?;
-            if specs.as_array().is_some_and(|specs| !specs.is_empty()) {
-                return Err(CodedError::bad_request(
-                    "NotImplemented",
-                    "Cron jobs are not implemented by this server yet: remove the jobs of convex/crons.ts.",
-                ));
-            }
+            crons::parse_specs(&specs)?;
             analysis.cron_specs = Some(specs);
         }
         Ok(Some(analysis))

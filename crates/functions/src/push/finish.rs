@@ -9,6 +9,7 @@ use super::request::is_chunk;
 use super::respond;
 use super::staged::{self, KnownPush, StagedPush};
 use crate::clock;
+use crate::crons;
 use crate::deployment::Deployment;
 use crate::environment;
 use crate::images::UdfConfig;
@@ -87,6 +88,7 @@ fn finish(
         Some(definition_row),
     )?;
     let (index_diff, schema_diff) = switch_schema(transaction, &staged)?;
+    let cron_diff = replace_crons(transaction, &staged)?;
     let response = json!({
         "authDiff": auth_diff,
         "definitionDiffs": {},
@@ -94,7 +96,7 @@ fn finish(
             "diffType": { "type": "modify" },
             "moduleDiff": module_diff,
             "udfConfigDiff": config_diff,
-            "cronDiff": { "added": [], "updated": [], "deleted": [] },
+            "cronDiff": cron_diff,
             "indexDiff": respond::index_diff(&index_diff),
             "schemaDiff": schema_diff,
         } },
@@ -210,6 +212,14 @@ fn replace_auth(transaction: &mut Transaction, providers: &[Json]) -> Result<Jso
         }
     }
     Ok(json!({ "added": added, "removed": removed }))
+}
+
+fn replace_crons(transaction: &mut Transaction, staged: &StagedPush) -> Result<Json, CodedError> {
+    let mut modules = staged.modules.iter();
+    let module = modules.find(|module| module.path == "crons.js");
+    let specs = module.and_then(|module| module.analysis.as_ref()?.cron_specs.clone());
+    let specs = specs.map_or_else(|| Ok(Vec::new()), |specs| crons::parse_specs(&specs))?;
+    crons::replace(transaction, &specs)
 }
 
 fn switch_schema(

@@ -124,14 +124,9 @@ impl Engine {
     fn bootstrap(&self, now: Timestamp, seed: [u8; 32]) -> Result<(), EngineError> {
         let failed = |error: CodedError| EngineError::Bootstrap(error.message);
         let mut transaction = self.begin(&BeginContext { now, seed }).map_err(failed)?;
-        for (name, number) in [
-            ("_storage", system::STORAGE_TABLE),
-            ("_scheduled_functions", system::SCHEDULED_FUNCTIONS_TABLE),
-        ] {
-            transaction
-                .create_table(Namespace::ROOT, name, Some(number))
-                .map_err(failed)?;
-        }
+        transaction
+            .create_virtual_tables(Namespace::ROOT)
+            .map_err(failed)?;
         self.commit_and_wait(transaction, now)
             .map_err(|error| EngineError::Bootstrap(error.to_string()))?;
         Ok(())

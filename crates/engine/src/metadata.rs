@@ -208,6 +208,19 @@ impl Metadata {
             .flat_map(|rows| rows.iter().map(|(id, (_, value))| (*id, value)))
     }
 
+    /// The first row at or after the smallest id that begins with `prefix`.
+    pub(crate) fn first_row_from(
+        &self,
+        tablet: TabletId,
+        prefix: &[u8],
+    ) -> Option<(InternalId, &PackedValue)> {
+        let mut from = InternalId([0; 16]);
+        let length = prefix.len().min(from.0.len());
+        from.0[..length].copy_from_slice(&prefix[..length]);
+        let (id, (_, row)) = self.rows.get(&tablet)?.range(from..).next()?;
+        Some((*id, row))
+    }
+
     /// Largest physical number in use, for numbering new tablets and indexes.
     pub(crate) fn last_number(&self) -> u32 {
         self.tables

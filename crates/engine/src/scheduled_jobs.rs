@@ -30,7 +30,10 @@ const RUNNING: Timestamp = Timestamp(i64::MAX as u64);
 /// A function to run later.
 #[derive(Clone, Debug)]
 pub struct NewJob {
+    /// Of the component that schedules, whose functions see the document.
     pub namespace: Namespace,
+    /// Of the component that the function is in.
+    pub target: Namespace,
     /// Canonical path, with `.js`.
     pub path: String,
     /// The array of arguments.
@@ -45,7 +48,10 @@ pub struct NewJob {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     pub id: InternalId,
+    /// Of the component that scheduled it, whose functions see its document.
     pub namespace: Namespace,
+    /// Of the component that the function is in.
+    pub target: Namespace,
     pub path: String,
     /// JSON text of the array of arguments.
     pub args_json: String,
@@ -98,6 +104,7 @@ impl Transaction {
         self.put_job(&Job {
             id: id.internal,
             namespace: job.namespace,
+            target: job.target,
             path: job.path.clone(),
             args_json: hull_value::json::to_string(job.args.as_ref()),
             stage: JobStage::Pending,
@@ -253,9 +260,17 @@ impl Job {
         let malformed = || CodedError::internal("the row of a scheduled job is not readable");
         let number = |field| document::int(row, field).ok_or_else(malformed);
         let text = |field| document::text(row, field).ok_or_else(malformed);
+        let namespace = |number| {
+            u32::try_from(number)
+                .map(Namespace)
+                .map_err(|_| malformed())
+        };
+        let owner = namespace(number("namespace")?)?;
         Ok(Job {
             id,
-            namespace: Namespace(u32::try_from(number("namespace")?).map_err(|_| malformed())?),
+            namespace: owner,
+            // Rows of before there were components have none.
+            target: document::int(row, "target").map_or(Ok(owner), namespace)?,
             path: text("path")?.to_owned(),
             args_json: text("args")?.to_owned(),
             stage: match text("stage")? {
@@ -279,6 +294,7 @@ impl Job {
         let due = i64::try_from(self.due.0).unwrap_or(i64::MAX);
         document::row([
             ("namespace", Value::Int64(self.namespace.0.into())),
+            ("target", Value::Int64(self.target.0.into())),
             ("path", Value::String(self.path.clone())),
             ("args", Value::String(self.args_json.clone())),
             ("stage", Value::String(stage.to_owned())),

@@ -276,6 +276,24 @@ impl Transaction {
             .collect()
     }
 
+    /// Finds the first row of a resident system table whose id begins with `prefix`,
+    /// recording that there is this one, or none.
+    pub fn system_row_by_prefix(
+        &mut self,
+        tablet: TabletId,
+        prefix: &[u8],
+    ) -> Option<(InternalId, PackedValue)> {
+        debug_assert!(system::is_resident(tablet));
+        let interval = Interval::prefix(prefix.to_vec());
+        let found = self
+            .metadata
+            .first_row_from(tablet, prefix)
+            .filter(|(id, _)| id.0.starts_with(prefix))
+            .map(|(id, row)| (id, row.clone()));
+        self.reads.add_interval(KeySpace::Tablet(tablet), interval);
+        found
+    }
+
     /// Looks at all rows of a resident system table without recording anything:
     /// for a caller who records by other means what it makes of them.
     pub fn peek_system_rows(&self, tablet: TabletId) -> Vec<PackedValue> {

@@ -182,10 +182,9 @@ impl Functions {
         let Ok(path) = call.path.parse::<UdfPath>() else {
             return;
         };
-        let component = crate::execution::Component::root();
         self.runner.log(
             path.shortest(),
-            &component,
+            call.component_path.as_deref().unwrap_or_default(),
             UdfType::Action,
             &call.identity,
             Logged {

@@ -175,21 +175,43 @@ pub(crate) fn parse_specs(specs: &Json) -> Result<Vec<(String, CronSpec)>, Coded
         .collect()
 }
 
-fn job_row(name: &str) -> InternalId {
-    system::row_id(&[b"cron job", b"", name.as_bytes()])
+fn job_row(namespace: Namespace, name: &str) -> InternalId {
+    row_of(namespace, b"cron job", &[name.as_bytes()])
 }
 
-fn run_row(name: &str) -> InternalId {
-    system::row_id(&[b"cron run", b"", name.as_bytes()])
+fn run_row(namespace: Namespace, name: &str) -> InternalId {
+    row_of(namespace, b"cron run", &[name.as_bytes()])
 }
 
-/// Puts a push's cron jobs in the place of those before; returns what changed.
+fn log_row(namespace: Namespace, name: &str, at: u64) -> InternalId {
+    row_of(
+        namespace,
+        b"cron log",
+        &[name.as_bytes(), &at.to_be_bytes()],
+    )
+}
+
+fn row_of(namespace: Namespace, what: &[u8], which: &[&[u8]]) -> InternalId {
+    let bytes = namespace.0.to_be_bytes();
+    // The app's rows are older than components.
+    let component: &[u8] = match namespace {
+        Namespace::ROOT => b"",
+        _ => &bytes,
+    };
+    system::row_id(&[&[what, component], which].concat())
+}
+
+/// Puts the cron jobs of a component in the place of those before; returns what changed.
 pub(crate) fn replace(
     transaction: &mut Transaction,
+    namespace: Namespace,
     specs: &[(String, CronSpec)],
 ) -> Result<Json, CodedError> {
     let mut known = std::collections::BTreeMap::new();
     for (_, row) in transaction.system_rows(system::CRON_JOBS) {
+        if document::int(row.as_ref(), "namespace") != Some(namespace.0.into()) {
+            continue;
+        }
         let (name, spec) = parse_row(&row)?;
         known.insert(name, spec);
     }
@@ -202,16 +224,16 @@ pub(crate) fn replace(
         let text = serde_json::to_string(spec)
             .map_err(|error| CodedError::internal(format!("a cron job: {error}")))?;
         let row = document::row([
-            ("namespace", Value::Int64(0)),
+            ("namespace", Value::Int64(namespace.0.into())),
             ("name", Value::String(name.clone())),
             ("spec", Value::String(text)),
         ]);
-        transaction.put_system_row(system::CRON_JOBS, job_row(name), Some(row))?;
+        transaction.put_system_row(system::CRON_JOBS, job_row(namespace, name), Some(row))?;
         let schedule = &spec.cron_schedule;
         let is_rescheduled = before
             .as_ref()
             .is_none_or(|before| before.cron_schedule != *schedule);
-        let running = transaction.job(run_row(name))?;
+        let running = transaction.job(run_row(namespace, name))?;
         let due = match &running {
             Some(running) if !is_rescheduled => Some(running.due),
             _ => match schedule {
@@ -221,7 +243,7 @@ pub(crate) fn replace(
             },
         };
         if let Some(due) = due {
-            put_run(transaction, name, spec, due)?;
+            put_run(transaction, namespace, name, spec, due)?;
         }
         match before {
             Some(_) => updated.push(name.clone()),
@@ -230,10 +252,14 @@ pub(crate) fn replace(
     }
     let deleted: Vec<String> = known.into_keys().collect();
     for name in &deleted {
-        transaction.put_system_row(system::CRON_JOBS, job_row(name), None)?;
-        transaction.remove_cron_run(run_row(name))?;
+        transaction.put_system_row(system::CRON_JOBS, job_row(namespace, name), None)?;
+        transaction.remove_cron_run(run_row(namespace, name))?;
         for at in 0..LOGS_MAX {
-            transaction.put_system_row(system::CRON_JOB_LOGS, log_row(name, at), None)?;
+            transaction.put_system_row(
+                system::CRON_JOB_LOGS,
+                log_row(namespace, name, at),
+                None,
+            )?;
         }
     }
     Ok(json!({ "added": added, "updated": updated, "deleted": deleted }))
@@ -250,13 +276,15 @@ fn parse_row(row: &hull_value::PackedValue) -> Result<(String, CronSpec), CodedE
 
 fn put_run(
     transaction: &mut Transaction,
+    namespace: Namespace,
     name: &str,
     spec: &CronSpec,
     due: Timestamp,
 ) -> Result<(), CodedError> {
     transaction.put_cron_run(&Job {
-        id: run_row(name),
-        namespace: Namespace::ROOT,
+        id: run_row(namespace, name),
+        namespace,
+        target: namespace,
         path: spec.udf_path.clone(),
         args_json: spec.udf_args.clone(),
         stage: JobStage::Pending,
@@ -275,7 +303,7 @@ pub(crate) fn finish(
     result: Option<&hull_value::PackedValue>,
     log_lines: &[LogLine],
 ) -> Result<(), CodedError> {
-    let Some(row) = transaction.system_row(system::CRON_JOBS, job_row(name))? else {
+    let Some(row) = transaction.system_row(system::CRON_JOBS, job_row(job.target, name))? else {
         // Not any more among the cron jobs.
         return transaction.remove_cron_run(job.id);
     };
@@ -309,13 +337,9 @@ pub(crate) fn finish(
         schedule => schedule.next_after(now, name)?,
     };
     match next {
-        Some(next) => put_run(transaction, name, &spec, next),
+        Some(next) => put_run(transaction, job.target, name, &spec, next),
         None => transaction.remove_cron_run(job.id),
     }
-}
-
-fn log_row(name: &str, at: u64) -> InternalId {
-    system::row_id(&[b"cron log", b"", name.as_bytes(), &at.to_be_bytes()])
 }
 
 /// Writes a run over the oldest one that is kept.
@@ -329,7 +353,7 @@ fn log(
 ) -> Result<(), CodedError> {
     let mut oldest = (i64::MAX, 0);
     for at in 0..LOGS_MAX {
-        let row = transaction.system_row(system::CRON_JOB_LOGS, log_row(name, at))?;
+        let row = transaction.system_row(system::CRON_JOB_LOGS, log_row(job.target, name, at))?;
         let ts = row.and_then(|row| document::int(row.as_ref(), "ts"));
         oldest = oldest.min((ts.unwrap_or(i64::MIN), at));
     }
@@ -356,7 +380,11 @@ fn log(
         ("logLines", Value::Array(lines)),
         ("isTruncated", Value::Boolean(is_truncated)),
     ]);
-    transaction.put_system_row(system::CRON_JOB_LOGS, log_row(name, oldest.1), Some(row))
+    transaction.put_system_row(
+        system::CRON_JOB_LOGS,
+        log_row(job.target, name, oldest.1),
+        Some(row),
+    )
 }
 
 fn truncated(text: String) -> Json {

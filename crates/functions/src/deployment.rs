@@ -621,9 +621,7 @@ pub(crate) fn find_type(
     }
     let mut transaction = runner.engine.begin(&clock::begin_context())?;
     let component_path = call.component_path.clone().unwrap_or_default();
-    let Some(component) =
-        crate::system_functions::find_component(&mut transaction, &component_path)?
-    else {
+    let Some(component) = crate::components::find(&mut transaction, &component_path)? else {
         return Err(CodedError::bad_request(
             "ComponentPathNotFound",
             format!("Component path '{component_path}' not found"),

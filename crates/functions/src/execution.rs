@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hull_engine::{Namespace, Transaction};
+use hull_engine::Transaction;
 use hull_js::{Call, CallKind, Environment, JsError};
 use hull_sync::UdfPath;
 use hull_value::{CodedError, PackedValue, ValueRef, format_size};
 
 use crate::call::FunctionError;
 use crate::clock;
+use crate::components::{self, Component, Route};
 use crate::host::CallHost;
 use crate::identity::Identity;
 use crate::images::{ImageError, ModuleImage};
@@ -29,32 +30,6 @@ const SYSTEM_TIMEOUT: Duration = Duration::from_secs(15);
 const SYSTEM_TIMEOUT_CODE: &str = "SystemTimeoutError";
 /// Longest error text that leaves the server, in bytes.
 const ERROR_MESSAGE_BYTES_MAX: usize = 65_536;
-
-/// The component a function runs in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Component {
-    pub(crate) namespace: Namespace,
-    /// `""` is the app.
-    pub(crate) path: String,
-}
-
-impl Component {
-    pub(crate) fn root() -> Component {
-        Component {
-            namespace: Namespace::ROOT,
-            path: String::new(),
-        }
-    }
-
-    /// ` in 'path'` for error texts, nothing in the app.
-    fn suffix(&self) -> String {
-        if self.path.is_empty() {
-            String::new()
-        } else {
-            format!(" in '{}'", self.path)
-        }
-    }
-}
 
 /// What all calls of one execution share.
 pub(crate) struct Execution<'a> {
@@ -235,13 +210,7 @@ impl Execution<'_> {
         let built_in = runner.built_in_variables(self.transaction)?;
         runner
             .images
-            .get(
-                self.transaction,
-                component.namespace,
-                module,
-                environment,
-                &built_in,
-            )
+            .get(self.transaction, component, module, environment, &built_in)
             .map_err(|error| match error {
                 ImageError::System(error) => error.into(),
                 ImageError::Js(error) => js_error(error, &hull_js::NoSourceMaps),
@@ -277,7 +246,7 @@ impl Execution<'_> {
             for line in &mut self.log_lines[lines_before..] {
                 line.udf_path
                     .get_or_insert_with(|| request.path.canonical());
-                if !request.component.path.is_empty() {
+                if !request.component.is_root() {
                     line.component_path
                         .get_or_insert_with(|| request.component.path.clone());
                 }
@@ -423,7 +392,7 @@ pub(crate) struct Prepared {
     pub(crate) log_lines: Vec<LogLine>,
     /// `None`: the router of `http.js`.
     function: Option<Arc<Function>>,
-    component: Component,
+    pub(crate) component: Component,
 }
 
 impl Prepared {
@@ -445,14 +414,12 @@ impl Runner {
         component_path: &str,
     ) -> Result<Prepared, CallError> {
         let mut transaction = self.engine.begin(&clock::begin_context())?;
-        let Some(component) =
-            crate::system_functions::find_component(&mut transaction, component_path)?
-        else {
+        let Some(component) = components::find(&mut transaction, component_path)? else {
             return Err(failed(format!(
                 "Component path '{component_path}' not found"
             )));
         };
-        let environment = self.environment(&mut transaction)?;
+        let environment = self.environment(&mut transaction, &component)?;
         let mut execution = Execution {
             runner: self,
             transaction: &mut transaction,
@@ -488,17 +455,29 @@ impl Runner {
         })
     }
 
-    /// The same for requests: the module `http.js`, if there is one.
-    pub(crate) fn prepare_http(&self) -> Result<Option<Prepared>, CallError> {
+    /// The same for requests: the module `http.js` of the component that answers,
+    /// if there is one, and the path that its router looks up.
+    pub(crate) fn prepare_http(
+        &self,
+        method: &str,
+        path: &str,
+    ) -> Result<Option<(Prepared, String)>, CallError> {
         let mut transaction = self.engine.begin(&clock::begin_context())?;
-        let component = Component::root();
+        let route = components::route(&mut transaction, &self.modules, method, path)?;
+        let Some(Route {
+            component,
+            path: routed_path,
+        }) = route
+        else {
+            return Ok(None);
+        };
         let module = self
             .modules
             .load(&mut transaction, component.namespace, "http.js")?;
         let Some(module) = module else {
             return Ok(None);
         };
-        let environment = self.environment(&mut transaction)?;
+        let environment = self.environment(&mut transaction, &component)?;
         let mut execution = Execution {
             runner: self,
             transaction: &mut transaction,
@@ -514,29 +493,25 @@ impl Runner {
         let image = execution.image(&component, &module, Environment::HttpAction)?;
         execution.add_import_logs(&image);
         let path = "http.js:default".parse();
-        Ok(Some(Prepared {
+        let prepared = Prepared {
             image,
             environment,
             log_lines: std::mem::take(&mut execution.log_lines),
             function: None,
             path: path.map_err(|_| CodedError::internal("http.js is no path"))?,
             component,
-        }))
+        };
+        Ok(Some((prepared, routed_path)))
     }
 
     /// All variables, the server's own included.
     fn environment(
         &self,
         transaction: &mut Transaction,
+        component: &Component,
     ) -> Result<std::collections::HashMap<String, String>, CodedError> {
         let built_in = self.built_in_variables(transaction)?;
-        let variables = crate::environment::read_all(transaction).into_iter();
-        let mut environment: std::collections::HashMap<String, String> = variables
-            .map(|variable| (variable.name, variable.value))
-            .collect();
-        environment.insert("CONVEX_CLOUD_URL".to_owned(), built_in.cloud_url);
-        environment.insert("CONVEX_SITE_URL".to_owned(), built_in.site_url);
-        Ok(environment)
+        component.read_variables(transaction, &built_in)
     }
 
     /// Checks what an action returned.

@@ -3,13 +3,13 @@
 use hull_engine::query::{PageRequest, Query, QueryStream, paginate};
 use hull_engine::{ComponentReads, DatabaseReader, TransactionLimits};
 use hull_js::{Args, Host, HostError, Reply};
-use hull_sync::UdfPath;
 use hull_value::json::{self, JsonValueError};
 use hull_value::{CodedError, ErrorClass, PackedValue, Value};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json, json};
 
+use crate::components::{self, Address, Target};
 use crate::environment;
 use crate::execution::{CallError, Execution, Request};
 use crate::modules::UdfType;
@@ -17,7 +17,7 @@ use crate::scheduler::{self, ScheduleRequest};
 
 /// Calls of npm convex that exist but that this server does not answer yet, or
 /// not in queries and mutations.
-const NOT_BUILT: [&str; 12] = [
+const NOT_BUILT: [&str; 10] = [
     "1.0/storageGetUrl",
     "1.0/storageGetMetadata",
     "1.0/storageGenerateUploadUrl",
@@ -25,10 +25,8 @@ const NOT_BUILT: [&str; 12] = [
     "1.0/storageStore",
     "1.0/storageGet",
     "1.0/signJwt",
-    "1.0/createFunctionHandle",
     "1.0/auditLog",
     "1.0/getRequestMetadata",
-    "1.0/componentArgument",
     "1.0/requireOperation",
 ];
 
@@ -87,6 +85,7 @@ impl Host for CallHost<'_, '_, '_> {
                 let ts = i64::try_from(self.execution.transaction.begin_ts().0).unwrap_or(i64::MAX);
                 Ok(Reply::Value(PackedValue::pack(&Value::Int64(ts))))
             }
+            "1.0/componentArgument" => self.component_argument(args),
             name if NOT_BUILT.contains(&name) => Err(not_built(name)),
             name => Err(user_error(format!("Unknown operation {name}"))),
         }
@@ -106,6 +105,7 @@ impl Host for CallHost<'_, '_, '_> {
             "1.0/runUdf" => self.run_udf(args),
             "1.0/schedule" => self.schedule(args),
             "1.0/cancel_job" => self.cancel_job(args),
+            "1.0/createFunctionHandle" => self.create_function_handle(args),
             "1.0/getUserIdentity" => {
                 self.execution.observed.identity = true;
                 let identity = self.execution.identity.user();
@@ -137,7 +137,10 @@ impl Host for CallHost<'_, '_, '_> {
             .runner
             .built_in_variables(execution.transaction)
             .map_err(coded)?;
-        built_in.read(execution.transaction, name).map_err(coded)
+        self.request
+            .component
+            .read_variable(execution.transaction, &built_in, name)
+            .map_err(coded)
     }
 
     fn log(&mut self, line: hull_js::LogLine) {
@@ -211,17 +214,39 @@ pub(crate) struct ScheduleArgs<'a> {
 }
 
 impl ScheduleArgs<'_> {
-    pub(crate) fn path(&self) -> Result<UdfPath, HostError> {
-        address(
-            self.function_handle.as_deref(),
-            self.name.as_deref(),
-            self.reference.as_deref(),
-        )
+    pub(crate) fn address(&self) -> Result<Address, HostError> {
+        let handle = self.function_handle.as_deref();
+        Address::parse(handle, self.name.as_deref(), self.reference.as_deref()).map_err(coded)
     }
 
     pub(crate) fn args_json(&self) -> String {
         crate::call::args_array(self.args.get())
     }
+}
+
+/// What `createFunctionHandle` names.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AddressArgs {
+    name: Option<String>,
+    reference: Option<String>,
+    function_handle: Option<String>,
+}
+
+impl AddressArgs {
+    /// A handle stands for itself.
+    pub(crate) fn into_handle(self) -> Result<Result<String, Address>, HostError> {
+        if let Some(handle) = self.function_handle {
+            return Ok(Ok(handle));
+        }
+        let address = Address::parse(None, self.name.as_deref(), self.reference.as_deref());
+        address.map(Err).map_err(coded)
+    }
+}
+
+#[derive(Deserialize)]
+struct ArgumentArgs {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -394,7 +419,7 @@ impl CallHost<'_, '_, '_> {
     }
 
     fn query_page(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
-        if !self.request.component.path.is_empty() {
+        if !self.request.component.is_root() {
             return Err(user_error(
                 "paginate() is only supported in the app. Learn more at https://docs.convex.dev/components/authoring#pagination",
             ));
@@ -439,14 +464,14 @@ impl CallHost<'_, '_, '_> {
     fn schedule(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
         self.require_mutation("scheduler")?;
         let args: ScheduleArgs<'_> = parse(args, "scheduler")?;
-        let path = args.path()?;
+        let target = self.resolve(&args.address()?)?;
         let execution = &mut *self.execution;
         let id = scheduler::schedule(
             execution.transaction,
             &execution.runner.modules,
             &ScheduleRequest {
-                path: &path,
-                component: self.request.component,
+                target: &target,
+                namespace: self.request.component.namespace,
                 ts: args.ts,
                 args_json: &args.args_json(),
             },
@@ -458,8 +483,41 @@ impl CallHost<'_, '_, '_> {
     fn cancel_job(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
         self.require_mutation("scheduler.cancel")?;
         let args: CancelArgs = parse(args, "scheduler.cancel")?;
-        scheduler::cancel(self.execution.transaction, &args.id).map_err(coded)?;
+        let namespace = self.request.component.namespace;
+        scheduler::cancel(self.execution.transaction, namespace, &args.id).map_err(coded)?;
         Ok(reply_json(&Json::Null))
+    }
+
+    fn resolve(&mut self, address: &Address) -> Result<Target, HostError> {
+        let execution = &mut *self.execution;
+        let modules = &execution.runner.modules;
+        address
+            .resolve(execution.transaction, modules, self.request.component)
+            .map_err(coded)
+    }
+
+    fn create_function_handle(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        let args: AddressArgs = parse(args, "createFunctionHandle")?;
+        let handle = match args.into_handle()? {
+            Ok(handle) => handle,
+            Err(address) => {
+                let target = self.resolve(&address)?;
+                let execution = &mut *self.execution;
+                let modules = &execution.runner.modules;
+                components::handle(execution.transaction, modules, &target).map_err(coded)?
+            }
+        };
+        Ok(reply_json(&json!(handle)))
+    }
+
+    /// Arguments of components are of old: npm convex 1.48 has none.
+    fn component_argument(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        let args: ArgumentArgs = parse(args, "componentArgument")?;
+        let value = self.request.component.argument(&args.name);
+        Ok(Reply::Json(match value {
+            Some(value) => format!("{{\"value\":{value}}}"),
+            None => "{}".to_owned(),
+        }))
     }
 
     fn run_udf(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
@@ -479,18 +537,16 @@ impl CallHost<'_, '_, '_> {
                 )));
             }
         };
-        let path = address(
-            args.function_handle.as_deref(),
-            args.name.as_deref(),
-            args.reference.as_deref(),
-        )?;
+        let handle = args.function_handle.as_deref();
+        let address = Address::parse(handle, args.name.as_deref(), args.reference.as_deref());
+        let target = self.resolve(&address.map_err(coded)?)?;
         let args_json = match args.args.get() {
             array if array.trim_start().starts_with('[') => array.to_owned(),
             object => format!("[{object}]"),
         };
         let request = Request {
-            component: self.request.component,
-            path: &path,
+            component: &target.component,
+            path: &target.path,
             expected,
             may_call_internal: true,
             args_json: &args_json,
@@ -538,24 +594,6 @@ impl CallHost<'_, '_, '_> {
             "fileWriteBytes": metric(0, 16 << 20),
         }))
     }
-}
-
-/// The function that a call names (function runtime spec 3.0).
-pub(crate) fn address(
-    function_handle: Option<&str>,
-    name: Option<&str>,
-    reference: Option<&str>,
-) -> Result<UdfPath, HostError> {
-    let path = match (function_handle, name, reference) {
-        (Some(_), ..) => return Err(not_built("function handles")),
-        (None, Some(name), _) => name,
-        (None, None, Some(reference)) => reference
-            .strip_prefix("_reference/function/")
-            .ok_or_else(|| not_built("calls into components"))?,
-        (None, None, None) => return Err(user_error("Missing required argument 'name'")),
-    };
-    path.parse()
-        .map_err(|_| user_error(format!("{path} is not a valid path to a Convex function.")))
 }
 
 fn parse<'a, T: Deserialize<'a>>(args: Args<'a>, method: &str) -> Result<T, HostError> {

@@ -136,7 +136,9 @@ impl Functions {
         let started = Instant::now();
         let started_ms = clock::now_ms();
         let runner = self.runner.clone();
-        let prepared = match self.on_worker(move || runner.prepare_http()).await? {
+        let (method, path) = (request.method.clone(), request.path.clone());
+        let prepare = move || runner.prepare_http(&method, &path);
+        let (prepared, routed_path) = match self.on_worker(prepare).await? {
             Ok(Some(prepared)) => prepared,
             Ok(None) => return Ok(HttpOutcome::NotEnabled),
             Err(CallError::Function(error)) => return Ok(HttpOutcome::Failed(error)),
@@ -148,10 +150,14 @@ impl Functions {
             path,
             headers,
             body,
-            identity,
-            identity_error,
+            mut identity,
+            mut identity_error,
             request_id,
         } = request;
+        if !prepared.component.is_root() {
+            // Only the app knows who somebody is (function runtime spec 3.6).
+            (identity, identity_error) = (Identity::Anonymous, None);
+        }
         let host = TaskHost::for_http(
             self.clone(),
             &prepared,
@@ -171,7 +177,7 @@ impl Functions {
         });
         let activity = prepared.image.image.http_activity(&HttpCall {
             request_json: &request_json.to_string(),
-            path: &path,
+            path: &routed_path,
             method: &method,
             seed: clock::random_seed(),
             time_ms: started_ms,
@@ -197,7 +203,7 @@ impl Functions {
         };
         self.runner.log(
             format!("{method} {path}"),
-            &crate::execution::Component::root(),
+            &prepared.component.path,
             UdfType::HttpAction,
             &identity,
             Logged {

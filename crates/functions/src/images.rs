@@ -9,6 +9,7 @@ use hull_engine::{Namespace, Transaction, document, system};
 use hull_js::{Environment, Image, ImageSpec, JsError};
 use hull_value::{CodedError, PackedValue, Value, ValueRef};
 
+use crate::components::Component;
 use crate::environment;
 use crate::modules::{Module, StoredModule};
 use crate::sources::{ModuleTable, Sources};
@@ -95,18 +96,6 @@ impl BuiltInVariables {
             _ => None,
         }
     }
-
-    /// The value a function sees, recording the dependency of user variables.
-    pub(crate) fn read(
-        &self,
-        transaction: &mut Transaction,
-        name: &str,
-    ) -> Result<Option<String>, CodedError> {
-        match self.get(name) {
-            Some(value) => Ok(Some(value.to_owned())),
-            None => environment::read(transaction, name),
-        }
-    }
 }
 
 impl Images {
@@ -131,7 +120,7 @@ impl Images {
     pub(crate) fn get(
         &self,
         transaction: &mut Transaction,
-        namespace: Namespace,
+        component: &Component,
         module: &Module,
         environment: Environment,
         built_in: &BuiltInVariables,
@@ -139,7 +128,7 @@ impl Images {
         let config = UdfConfig::read(transaction)?.ok_or_else(|| {
             CodedError::internal("functions are deployed without a configuration")
         })?;
-        let key = (namespace, module.path.clone(), environment);
+        let key = (component.namespace, module.path.clone(), environment);
         let candidates: Vec<Arc<ModuleImage>> = {
             let mut images = self.lock();
             let variants = images.entry(key.clone()).or_default();
@@ -151,7 +140,7 @@ impl Images {
         for candidate in candidates {
             let mut fits = true;
             for (name, value) in &candidate.image.env_reads {
-                fits &= built_in.read(transaction, name)? == *value;
+                fits &= component.read_variable(transaction, built_in, name)? == *value;
             }
             if fits {
                 return Ok(candidate);
@@ -159,14 +148,14 @@ impl Images {
         }
         let built = Arc::new(self.build(
             transaction,
-            namespace,
+            component,
             module,
             environment,
             config,
             built_in,
         )?);
         for (name, _) in &built.image.env_reads {
-            built_in.read(transaction, name)?;
+            component.read_variable(transaction, built_in, name)?;
         }
         let mut images = self.lock();
         let variants = images.entry(key).or_default();
@@ -180,7 +169,7 @@ impl Images {
     fn build(
         &self,
         transaction: &mut Transaction,
-        namespace: Namespace,
+        component: &Component,
         module: &Module,
         environment: Environment,
         config: UdfConfig,
@@ -190,7 +179,7 @@ impl Images {
         let mut addresses = BTreeMap::new();
         for row in transaction.peek_system_rows(system::MODULES) {
             let stored = StoredModule::from_row(&row)?;
-            if stored.namespace == namespace.0 {
+            if stored.namespace == component.namespace.0 {
                 addresses.insert(stored.path, stored.sha256);
             }
         }
@@ -198,28 +187,34 @@ impl Images {
             sources: self.sources.clone(),
             addresses,
         });
-        let mut variables: HashMap<String, String> = HashMap::new();
-        for row in transaction.peek_system_rows(system::ENVIRONMENT_VARIABLES) {
-            if let (Some(name), Some(value)) = (
-                document::text(row.as_ref(), "name"),
-                document::text(row.as_ref(), "value"),
-            ) {
-                variables.insert(name.to_owned(), value.to_owned());
+        let variables = if component.is_root() {
+            // Those that are read become dependencies one by one.
+            let mut variables: HashMap<String, String> = HashMap::new();
+            for row in transaction.peek_system_rows(system::ENVIRONMENT_VARIABLES) {
+                if let (Some(name), Some(value)) = (
+                    document::text(row.as_ref(), "name"),
+                    document::text(row.as_ref(), "value"),
+                ) {
+                    variables.insert(name.to_owned(), value.to_owned());
+                }
             }
-        }
-        let built_in = built_in.clone();
+            for name in environment::BUILT_IN {
+                if let Some(value) = built_in.get(name) {
+                    variables.insert(name.to_owned(), value.to_owned());
+                }
+            }
+            variables
+        } else {
+            let variables = component.read_variables(transaction, built_in)?;
+            variables.into_iter().collect()
+        };
         let js = self.js.clone();
         let modules = table.clone();
         let spec = ImageSpec {
             environment,
             entry: module.path.clone(),
             modules: Arc::new(move |path| modules.compile(&js, path)),
-            env: Arc::new(move |name| {
-                built_in
-                    .get(name)
-                    .map(str::to_owned)
-                    .or_else(|| variables.get(name).cloned())
-            }),
+            env: Arc::new(move |name| variables.get(name).cloned()),
             source_maps: table.clone(),
             import_seed: config.import_seed,
             import_time_ns: u64::try_from(config.import_time_ns).unwrap_or(0),

@@ -25,6 +25,7 @@
 mod actions;
 pub mod call;
 mod clock;
+mod components;
 mod crons;
 mod cursors;
 pub mod deployment;

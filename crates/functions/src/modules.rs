@@ -65,6 +65,15 @@ pub(crate) struct Module {
     pub(crate) graph_hash: String,
     pub(crate) environment: String,
     functions: HashMap<String, Arc<Function>>,
+    /// Routes of `http.js`.
+    pub(crate) http_routes: Vec<HttpRoute>,
+}
+
+/// A route of a router; the path of one for a prefix ends with `*`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct HttpRoute {
+    pub(crate) path: String,
+    pub(crate) method: String,
 }
 
 #[derive(Debug)]
@@ -176,12 +185,25 @@ impl Module {
                 }),
             );
         }
+        let routes = analysis.http_routes.as_ref().and_then(Json::as_array);
+        let http_routes = routes.into_iter().flatten();
         Ok(Module {
+            http_routes: http_routes
+                .map(|route| {
+                    HttpRoute::deserialize(&route["route"]).map_err(|error| {
+                        CodedError::internal(format!("a route is not readable: {error}"))
+                    })
+                })
+                .collect::<Result<_, _>>()?,
             path: stored.path,
             graph_hash: stored.graph_hash,
             environment: stored.environment,
             functions,
         })
+    }
+
+    pub(crate) fn function_names(&self) -> impl Iterator<Item = &str> {
+        self.functions.keys().map(String::as_str)
     }
 
     pub(crate) fn function(&self, name: &str) -> Option<&Arc<Function>> {

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::call::{FunctionCall, FunctionResult, MutationOutcome, SessionRequest};
 use crate::clock;
-use crate::execution::{CallError, Component};
+use crate::execution::CallError;
 use crate::logs::LogLine;
 use crate::modules::UdfType;
 use crate::runner::{
@@ -221,7 +221,7 @@ impl Runner {
         let log = |mutation: &Mutation, log_lines: &[LogLine]| {
             self.log(
                 mutation.path.shortest(),
-                &Component::root(),
+                mutation.call.component_path.as_deref().unwrap_or_default(),
                 UdfType::Mutation,
                 &mutation.call.identity,
                 Logged {

@@ -12,4 +12,5 @@ mod request;
 mod respond;
 pub(crate) mod staged;
 mod start;
+mod tree;
 mod wait;

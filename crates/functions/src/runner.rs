@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use crate::call::{FunctionCall, FunctionError, FunctionResult, MutationOutcome, SessionRequest};
 use crate::clock;
+use crate::components::{self, Component};
 use crate::cursors::Cursors;
 use crate::deployment::DeploymentConfig;
-use crate::execution::{CallError, Component, Execution, Observed, Request, Returned, Sizes};
+use crate::execution::{CallError, Execution, Observed, Request, Returned, Sizes};
 use crate::identity::Identity;
 use crate::images::{BuiltInVariables, Images};
 use crate::live::{Asker, LiveResult, Question, QuestionRunner, Run, RunDone};
@@ -75,8 +76,7 @@ impl Runner {
                 (result, Vec::new())
             }
             Ok(path) => {
-                let component =
-                    system_functions::find_component(&mut transaction, &question.component_path)?;
+                let component = components::find(&mut transaction, &question.component_path)?;
                 match component {
                     None => {
                         let error = component_not_found(&question.component_path);
@@ -150,7 +150,7 @@ impl Runner {
         let value = result.as_ref().map(|returned| returned.value.clone());
         self.log(
             path.shortest(),
-            component,
+            &component.path,
             UdfType::Query,
             &asker.identity,
             Logged {
@@ -212,8 +212,7 @@ impl Runner {
             });
         }
         let component_path = call.component_path.clone().unwrap_or_default();
-        let Some(component) = system_functions::find_component(&mut transaction, &component_path)?
-        else {
+        let Some(component) = components::find(&mut transaction, &component_path)? else {
             let result = Err(CallError::Function(component_not_found(&component_path)));
             return Ok(Attempt {
                 transaction,
@@ -261,14 +260,14 @@ impl Runner {
     pub(crate) fn log(
         &self,
         identifier: String,
-        component: &Component,
+        component_path: &str,
         udf_type: UdfType,
         identity: &Identity,
         logged: Logged<'_>,
     ) {
         let completion = Completion {
             udf_type: udf_type.as_str(),
-            component_path: (!component.path.is_empty()).then(|| component.path.clone()),
+            component_path: (!component_path.is_empty()).then(|| component_path.to_owned()),
             identifier,
             log_lines: logged.log_lines.to_vec(),
             execution_timestamp: logged.started_ms / 1000.0,
@@ -335,13 +334,9 @@ impl QuestionRunner for QuestionWorkers {
         if path.is_system() {
             return;
         }
-        let component = Component {
-            path: question.component_path.clone(),
-            ..Component::root()
-        };
         self.0.log(
             path.shortest(),
-            &component,
+            &question.component_path,
             UdfType::Query,
             &asker.identity,
             Logged {

@@ -10,16 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hull_engine::{CommitError, Engine, Job, JobEnd, JobStage, NewJob, Transaction};
-use hull_sync::UdfPath;
+use hull_engine::{CommitError, Engine, Job, JobEnd, JobStage, Namespace, NewJob, Transaction};
 use hull_value::{CodedError, DocumentId, InternalId, PackedValue, Timestamp};
 use tokio::sync::Notify;
 
 use crate::call::{Caller, FunctionCall};
 use crate::clock;
+use crate::components::{self, Component, Target};
 use crate::crons;
 use crate::deployment::find_type;
-use crate::execution::Component;
 use crate::functions::Functions;
 use crate::identity::Identity;
 use crate::logs::LogLine;
@@ -204,9 +203,16 @@ async fn run(functions: &Arc<Functions>, job: &Job) {
 }
 
 async fn run_function(functions: &Arc<Functions>, job: &Job) -> Result<(), CodedError> {
+    let (runner, target) = (functions.runner.clone(), job.target);
+    let component = functions
+        .on_worker(move || find_component(&runner, target))
+        .await??;
     let call = FunctionCall {
         path: job.path.clone(),
-        component_path: None,
+        component_path: component
+            .as_ref()
+            .filter(|component| !component.is_root())
+            .map(|component| component.path.clone()),
         args_json: job.args_json.clone(),
         identity: Identity::Anonymous,
         caller: match job.cron {
@@ -217,9 +223,13 @@ async fn run_function(functions: &Arc<Functions>, job: &Job) -> Result<(), Coded
         journal: None,
     };
     let (runner, asked) = (functions.runner.clone(), call.clone());
-    let udf_type = functions
-        .on_worker(move || find_type(&runner, &asked))
-        .await??;
+    let udf_type = match component {
+        Some(_) => {
+            let find = functions.on_worker(move || find_type(&runner, &asked));
+            find.await??
+        }
+        None => None,
+    };
     let (end, result, log_lines) = match udf_type {
         Some(UdfType::Mutation) => {
             let outcome = functions.mutation(call, Some(Once::Job(job.id))).await?;
@@ -263,6 +273,14 @@ async fn run_function(functions: &Arc<Functions>, job: &Job) -> Result<(), Coded
         finish(transaction, job, &end, result.as_ref(), &log_lines)
     });
     ended.await.map(drop)
+}
+
+fn find_component(
+    runner: &crate::runner::Runner,
+    namespace: Namespace,
+) -> Result<Option<Component>, CodedError> {
+    let mut transaction = runner.engine.begin(&clock::begin_context())?;
+    components::find_by_namespace(&mut transaction, namespace)
 }
 
 /// Notes how a job ended: a cron job has a next run then.
@@ -340,8 +358,9 @@ fn fail_interrupted(functions: &Functions) {
 
 /// What a function asks to have run later.
 pub(crate) struct ScheduleRequest<'a> {
-    pub(crate) path: &'a UdfPath,
-    pub(crate) component: &'a Component,
+    pub(crate) target: &'a Target,
+    /// Of the component that schedules.
+    pub(crate) namespace: Namespace,
     /// Seconds since the epoch.
     pub(crate) ts: f64,
     pub(crate) args_json: &'a str,
@@ -361,9 +380,9 @@ pub(crate) fn schedule(
             "A function can be scheduled at most 5 years from now, or in the past.",
         ));
     }
-    let path = request.path;
+    let Target { component, path } = request.target;
     let invalid = |message: String| CodedError::bad_request("InvalidScheduledFunction", message);
-    let module = modules.load(transaction, request.component.namespace, path.module())?;
+    let module = modules.load(transaction, component.namespace, path.module())?;
     let Some(module) = module else {
         return Err(invalid(format!(
             "Attempted to schedule function at nonexistent path: {}",
@@ -390,7 +409,8 @@ pub(crate) fn schedule(
         .charge_scheduled(args.as_ref().size())?;
     let due = Timestamp((scheduled_ms.max(now_ms) * 1e6) as u64);
     transaction.schedule(&NewJob {
-        namespace: request.component.namespace,
+        namespace: request.namespace,
+        target: component.namespace,
         path: path.canonical(),
         args,
         scheduled_ms: scheduled_ms.round(),
@@ -398,8 +418,12 @@ pub(crate) fn schedule(
     })
 }
 
-/// Cancels a scheduled function; one that has ended stays as it is.
-pub(crate) fn cancel(transaction: &mut Transaction, id: &str) -> Result<(), CodedError> {
+/// Cancels a scheduled function of a component; one that has ended stays as it is.
+pub(crate) fn cancel(
+    transaction: &mut Transaction,
+    namespace: Namespace,
+    id: &str,
+) -> Result<(), CodedError> {
     let id = DocumentId::parse(id)
         .ok()
         .filter(|id| id.table == hull_engine::system::SCHEDULED_FUNCTIONS_TABLE);
@@ -410,7 +434,7 @@ pub(crate) fn cancel(transaction: &mut Transaction, id: &str) -> Result<(), Code
         ));
     };
     match transaction.job(id.internal)? {
-        Some(job) if job.stage != JobStage::Done => {
+        Some(job) if job.stage != JobStage::Done && job.namespace == namespace => {
             transaction.end_job(&job, &JobEnd::Canceled, clock::now())
         }
         _ => Ok(()),

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::call::{FunctionCall, FunctionError};
+use crate::components::{self, Component, ComponentState};
 use crate::environment;
-use crate::execution::{CallError, Component, Returned};
+use crate::execution::{CallError, Returned};
 use crate::live::Question;
 use crate::modules::{StoredModule, UdfType};
 use crate::runner::Runner;
@@ -23,19 +24,6 @@ const ENVIRONMENT_VARIABLES_TABLE: TableNumber = TableNumber(525);
 const PAGE_ROWS_MAX: usize = 10_000;
 /// Bytes read for one page of `tableData`.
 const PAGE_BYTES_MAX: usize = 5_000_000;
-
-/// Finds a component instance by its path, recording the dependency.
-pub(crate) fn find_component(
-    transaction: &mut Transaction,
-    path: &str,
-) -> Result<Option<Component>, CodedError> {
-    if path.is_empty() {
-        return Ok(Some(Component::root()));
-    }
-    // No component can be installed yet; the list is a dependency all the same.
-    transaction.system_rows(system::COMPONENTS);
-    Ok(None)
-}
 
 /// What kind of function a system path names: all that write are listed here.
 pub(crate) fn udf_type(path: &UdfPath) -> UdfType {
@@ -65,7 +53,7 @@ pub(crate) fn run_query(
     question: &Question,
 ) -> Result<Returned, CallError> {
     let args = single_argument(&question.args_json)?;
-    let Some(component) = find_component(transaction, &question.component_path)? else {
+    let Some(component) = components::find(transaction, &question.component_path)? else {
         return Err(failed(format!(
             "Component path '{}' not found",
             question.component_path
@@ -120,7 +108,7 @@ impl SystemCall<'_> {
             "_system/cli/exports:getLatest" => Value::Null,
             "_system/cli/queryImport" => Value::Null,
             "_system/cli/queryImport:list" => Value::Array(Vec::new()),
-            "_system/frontend/components:list" => self.components(),
+            "_system/frontend/components:list" => self.components()?,
             "_system/frontend/getSchemas" => self.schemas(),
             "_system/frontend/getVersion" => self.version()?,
             "_system/frontend/deploymentState" => object([("state", text("running"))]),
@@ -158,13 +146,15 @@ impl SystemCall<'_> {
         }
         let Args { name } = self.parse()?;
         let built_in = self.runner.built_in_variables(self.transaction)?;
-        Ok(match built_in.read(self.transaction, &name)? {
-            Some(value) => object([
-                ("name", Value::String(name)),
-                ("value", Value::String(value)),
-            ]),
-            None => Value::Null,
-        })
+        Ok(
+            match Component::root().read_variable(self.transaction, &built_in, &name)? {
+                Some(value) => object([
+                    ("name", Value::String(name)),
+                    ("value", Value::String(value)),
+                ]),
+                None => Value::Null,
+            },
+        )
     }
 
     fn tables(&mut self) -> Value {
@@ -344,16 +334,38 @@ impl SystemCall<'_> {
         ))))
     }
 
-    fn components(&mut self) -> Value {
-        self.transaction.system_rows(system::COMPONENTS);
-        Value::Array(vec![object([
+    fn components(&mut self) -> Result<Value, CodedError> {
+        let app = components::read_definition(self.transaction, "")?;
+        let prefix = app["httpPrefix"].as_str().map_or(Value::Null, text);
+        let mut list = vec![object([
             ("id", text("")),
             ("name", Value::Null),
             ("path", text("")),
             ("args", Value::Object(Object::new())),
             ("state", text("active")),
-            ("httpPrefix", Value::Null),
-        ])])
+            ("httpPrefix", prefix),
+        ])];
+        for stored in components::read_all(self.transaction)? {
+            let component = stored.component;
+            let state = match stored.state {
+                // Nobody has it yet.
+                ComponentState::Pending => continue,
+                state => state.as_str(),
+            };
+            let name = component.path.rsplit('/').next().unwrap_or_default();
+            list.push(object([
+                ("id", text(&component.id().to_string())),
+                ("name", text(name)),
+                ("path", text(&component.path)),
+                ("args", Value::Object(Object::new())),
+                ("state", text(state)),
+                (
+                    "httpPrefix",
+                    component.http_prefix().map_or(Value::Null, text),
+                ),
+            ]));
+        }
+        Ok(Value::Array(list))
     }
 
     fn schemas(&mut self) -> Value {

@@ -11,6 +11,9 @@ function refuse(code, message) {
 function lookUp(name) {
   const phase = native.phase();
   if (phase === "schema") refuse("NoEnvironmentVariablesInSchema", "Environment variables unsupported when evaluating schema");
+  if (phase === "componentDefinition") {
+    refuse("EnvironmentVariablesUnsupported", "Environment variables are not supported in component definitions: declare them with `defineComponent(name, { env })`");
+  }
   const value = native.env(name);
   if (value === undefined && phase === "authConfig") {
     const message = `Environment variable ${name} is used in auth config file but its value was not set`;

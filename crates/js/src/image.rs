@@ -23,8 +23,10 @@ pub enum Environment {
     Analysis,
     Schema,
     AuthConfig,
-    /// App and component definitions.
+    /// The definition of the app.
     Definition,
+    /// Definitions of components: the same without environment variables.
+    ComponentDefinition,
 }
 
 /// Finds modules by path (`messages.js`, `_deps/ABC.js`).

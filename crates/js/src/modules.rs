@@ -96,7 +96,10 @@ pub(crate) unsafe extern "C" fn load(
     let canonical = format!("{path}.js");
     let found = (slot.spec.modules)(path).or_else(|| (slot.spec.modules)(&canonical));
     let Some(module) = found else {
-        let message = if slot.run.phase == Phase::Definition {
+        let message = if matches!(
+            slot.run.phase,
+            Phase::Definition | Phase::ComponentDefinition
+        ) {
             format!("Can't import {path} while evaluating app definition")
         } else {
             format!(

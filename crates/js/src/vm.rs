@@ -487,6 +487,7 @@ impl Environment {
             Environment::Schema => Phase::Schema,
             Environment::AuthConfig => Phase::AuthConfig,
             Environment::Definition => Phase::Definition,
+            Environment::ComponentDefinition => Phase::ComponentDefinition,
         }
     }
 }

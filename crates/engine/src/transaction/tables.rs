@@ -87,6 +87,19 @@ impl Transaction {
         }
     }
 
+    /// Makes the tables that functions see through `ctx.db.system`, unless they are there.
+    pub fn create_virtual_tables(&mut self, namespace: Namespace) -> Result<(), CodedError> {
+        for (name, number) in [
+            ("_storage", system::STORAGE_TABLE),
+            ("_scheduled_functions", system::SCHEDULED_FUNCTIONS_TABLE),
+        ] {
+            if self.table_by_number(namespace, number).is_none() {
+                self.create_table(namespace, name, Some(number))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Creates a table with its built-in indexes, in this transaction.
     pub fn create_table(
         &mut self,

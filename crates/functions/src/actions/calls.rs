@@ -2,7 +2,6 @@
 
 use hull_engine::Transaction;
 use hull_js::{HostError, Reply};
-use hull_sync::UdfPath;
 use hull_value::CodedError;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -10,19 +9,22 @@ use serde_json::{Value as Json, json};
 
 use super::host::CallContext;
 use crate::call::{Caller, FunctionCall, FunctionError, FunctionResult};
-use crate::execution::Component;
-use crate::host::{CancelArgs, ScheduleArgs, address, not_built, reply_json, user_error};
+use crate::clock;
+use crate::components::{self, Address, Target};
+use crate::host::{
+    AddressArgs, CancelArgs, ScheduleArgs, coded, not_built, reply_json, user_error,
+};
+use crate::identity::Identity;
 use crate::runner::Runner;
 use crate::scheduler::{self, ScheduleRequest};
 
 /// Calls that npm convex makes in actions and that this server does not answer yet.
-const NOT_BUILT: [&str; 9] = [
+const NOT_BUILT: [&str; 8] = [
     "1.0/actions/vectorSearch",
     "1.0/storageGetUrl",
     "1.0/storageGetMetadata",
     "1.0/storageGenerateUploadUrl",
     "1.0/storageDelete",
-    "1.0/createFunctionHandle",
     "1.0/getRequestMetadata",
     "1.0/createServiceToken",
     "1.0/getServiceUrl",
@@ -45,7 +47,7 @@ pub(super) async fn answer(
 ) -> Result<Reply, HostError> {
     match name {
         "1.0/actions/query" => {
-            let call = function_call(context, args, "runQuery")?;
+            let call = function_call(context, args, "runQuery").await?;
             reply(
                 context
                     .functions
@@ -55,12 +57,12 @@ pub(super) async fn answer(
             )
         }
         "1.0/actions/mutation" => {
-            let call = function_call(context, args, "runMutation")?;
+            let call = function_call(context, args, "runMutation").await?;
             let outcome = context.functions.mutation(call, None).await;
             reply(outcome.map(|outcome| outcome.result))
         }
         "1.0/actions/action" => {
-            let call = function_call(context, args, "runAction")?;
+            let call = function_call(context, args, "runAction").await?;
             let functions = context.functions.clone();
             // The recursion of futures ends here.
             let outcome = Box::pin(functions.run_action(call, context.depth + 1)).await;
@@ -68,11 +70,13 @@ pub(super) async fn answer(
         }
         "1.0/actions/schedule" => {
             let args: ScheduleArgs<'_> = parse(args, "scheduler")?;
-            let (path, ts, args_json) = (args.path()?, args.ts, args.args_json());
+            let (address, ts, args_json) = (args.address()?, args.ts, args.args_json());
+            let component = context.component.clone();
             let id = commit(context, move |transaction, runner| {
+                let target = address.resolve(transaction, &runner.modules, &component)?;
                 let request = ScheduleRequest {
-                    path: &path,
-                    component: &Component::root(),
+                    target: &target,
+                    namespace: component.namespace,
                     ts,
                     args_json: &args_json,
                 };
@@ -82,11 +86,25 @@ pub(super) async fn answer(
         }
         "1.0/actions/cancel_job" => {
             let CancelArgs { id } = parse(args, "scheduler.cancel")?;
+            let namespace = context.component.namespace;
             commit(context, move |transaction, _| {
-                scheduler::cancel(transaction, &id)
+                scheduler::cancel(transaction, namespace, &id)
             })
             .await?;
             Ok(reply_json(&Json::Null))
+        }
+        "1.0/createFunctionHandle" => {
+            let args: AddressArgs = parse(args, "createFunctionHandle")?;
+            let handle = match args.into_handle()? {
+                Ok(handle) => handle,
+                Err(address) => {
+                    let look = look_up(context, address, |transaction, runner, target| {
+                        components::handle(transaction, &runner.modules, &target)
+                    });
+                    look.await?
+                }
+            };
+            Ok(reply_json(&json!(handle)))
         }
         "1.0/getUserIdentity" => {
             if let Some(error) = &context.identity_error {
@@ -98,7 +116,7 @@ pub(super) async fn answer(
         }
         "1.0/getFunctionMetadata" => Ok(reply_json(&json!({
             "name": context.path.stripped(),
-            "componentPath": "",
+            "componentPath": context.component.path,
         }))),
         "1.0/getDeploymentMetadata" => Ok(reply_json(&json!({
             "name": context.functions.runner.config.name,
@@ -135,22 +153,58 @@ async fn commit<R: Send + 'static>(
     })
 }
 
-fn function_call(
+/// Finds a function and makes something of it.
+async fn look_up<R: Send + 'static>(
+    context: &CallContext,
+    address: Address,
+    make: impl FnOnce(&mut Transaction, &Runner, Target) -> Result<R, CodedError> + Send + 'static,
+) -> Result<R, HostError> {
+    let (runner, component) = (context.functions.runner.clone(), context.component.clone());
+    let found = context.functions.on_worker(move || {
+        let mut transaction = runner.engine.begin(&clock::begin_context())?;
+        let target = address.resolve(&mut transaction, &runner.modules, &component)?;
+        make(&mut transaction, &runner, target)
+    });
+    let found = match found.await {
+        Ok(found) => found,
+        Err(error) => Err(error),
+    };
+    found.map_err(|error| HostError::User {
+        message: error.message,
+        data: error.data,
+    })
+}
+
+async fn function_call(
     context: &CallContext,
     args: &str,
     method: &str,
 ) -> Result<FunctionCall, HostError> {
     let args: CallArgs<'_> = parse(args, method)?;
-    let path: UdfPath = address(
-        args.function_handle.as_deref(),
-        args.name.as_deref(),
-        args.reference.as_deref(),
-    )?;
+    let handle = args.function_handle.as_deref();
+    let address = Address::parse(handle, args.name.as_deref(), args.reference.as_deref());
+    let args_json = args.args.get().to_owned();
+    let target = match address.map_err(coded)? {
+        // Nothing to look up: the call itself does.
+        Address::Name(path) => Target {
+            component: context.component.clone(),
+            path: path.parse().map_err(|_| {
+                user_error(format!("{path} is not a valid path to a Convex function."))
+            })?,
+        },
+        address => look_up(context, address, |_, _, target| Ok(target)).await?,
+    };
+    // Only the app knows who somebody is (function runtime spec 3.6).
+    let is_in_app = context.component.is_root() && target.component.is_root();
+    let identity = match &context.identity {
+        identity if is_in_app || identity.is_admin() => identity.clone(),
+        _ => Identity::Anonymous,
+    };
     Ok(FunctionCall {
-        path: path.canonical(),
-        component_path: None,
-        args_json: args.args.get().to_owned(),
-        identity: context.identity.clone(),
+        path: target.path.canonical(),
+        component_path: (!target.component.is_root()).then_some(target.component.path),
+        args_json,
+        identity,
         caller: Caller::Action,
         request_id: context.request_id.clone(),
         journal: None,

@@ -14,6 +14,7 @@ use super::http::Exchange;
 use super::streams::Streams;
 use super::task::Task;
 use crate::call::FunctionCall;
+use crate::components::Component;
 use crate::environment;
 use crate::execution::{Prepared, push_log};
 use crate::functions::Functions;
@@ -41,6 +42,7 @@ pub(crate) struct TaskHost {
 pub(super) struct CallContext {
     pub(super) functions: Arc<Functions>,
     pub(super) path: UdfPath,
+    pub(super) component: Component,
     pub(super) identity: Identity,
     pub(super) request_id: String,
     pub(super) depth: usize,
@@ -62,6 +64,7 @@ impl TaskHost {
         let context = CallContext {
             functions,
             path: prepared.path.clone(),
+            component: prepared.component.clone(),
             identity: call.identity.clone(),
             identity_error: None,
             request_id: call.request_id.clone(),
@@ -85,6 +88,7 @@ impl TaskHost {
         let context = CallContext {
             functions,
             path: prepared.path.clone(),
+            component: prepared.component.clone(),
             identity,
             identity_error,
             request_id: request_id.to_owned(),

@@ -3,7 +3,8 @@
 use hull_store::memory::MemoryStore;
 
 use super::*;
-use crate::execution::{CallError, Component, Execution, Observed, Request, Sizes};
+use crate::components::Component;
+use crate::execution::{CallError, Execution, Observed, Request, Sizes};
 use crate::identity::Identity;
 
 fn open() -> Arc<Deployment> {

@@ -1,6 +1,6 @@
 //! Evaluating what was pushed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use hull_js::{
@@ -12,10 +12,12 @@ use serde_json::{Value as Json, json};
 use super::package::Package;
 use super::request::{PushedModule, is_chunk};
 use crate::crons;
+use crate::environment;
 use crate::images::UdfConfig;
 use crate::modules::Analysis;
 
 /// What evaluation needs of the deployment.
+#[derive(Clone)]
 pub(super) struct Evaluator {
     pub(super) js: hull_js::Engine,
     pub(super) config: UdfConfig,
@@ -26,6 +28,20 @@ pub(super) struct Evaluator {
 const AUTH_CONFIG: &str = "auth.config.js";
 
 impl Evaluator {
+    /// For components: what they are given is not known when they are analysed.
+    pub(super) fn without_variables(&self) -> Evaluator {
+        let mut variables = HashMap::new();
+        for name in environment::BUILT_IN {
+            if let Some(value) = self.variables.get(name) {
+                variables.insert(name.to_owned(), value.clone());
+            }
+        }
+        Evaluator {
+            variables: Arc::new(variables),
+            ..self.clone()
+        }
+    }
+
     /// Analyses one module; `None` for chunks and the auth configuration.
     pub(super) fn analyze(
         &self,
@@ -94,8 +110,14 @@ impl Evaluator {
         Schema::parse(&report).map_err(|error| error.prefixed(PREFIX))
     }
 
-    /// Evaluates the app definition; without one the app is plain.
-    pub(super) fn definition(&self, module: Option<&PushedModule>) -> Result<Json, CodedError> {
+    /// Evaluates a definition; without one the app is plain. `known` are the
+    /// definitions that it may use, by their paths.
+    pub(super) fn definition(
+        &self,
+        path: &str,
+        module: Option<&PushedModule>,
+        known: &BTreeMap<String, Json>,
+    ) -> Result<Json, CodedError> {
         let Some(module) = module else {
             return Ok(json!({
                 "path": "",
@@ -105,14 +127,31 @@ impl Evaluator {
                 "exports": { "type": "branch", "branch": [] },
             }));
         };
-        let (spec, maps) = self.single(module, Environment::Definition);
+        let environment = match path {
+            "" => Environment::Definition,
+            _ => Environment::ComponentDefinition,
+        };
+        let (mut spec, maps) = self.single(module, environment);
+        let (js, alone) = (self.js.clone(), spec.modules.clone());
+        let used: HashMap<String, (String, Json)> = known
+            .iter()
+            .map(|(path, used)| (import_path(path), (path.clone(), used.clone())))
+            .collect();
+        spec.modules = Arc::new(move |import: &str| match used.get(import) {
+            None => alone(import),
+            Some((path, used)) => {
+                let name = used["name"].as_str().unwrap_or_default();
+                js.compile_component_dependency(import, &used.to_string(), path, name)
+                    .ok()
+            }
+        });
         let report = self
             .run(&spec, Inspection::Definition)
             .map_err(|error| coded(error, "InvalidConvexConfig", &*maps))?;
         let mut definition: Json = serde_json::from_str(&report).map_err(|error| {
             CodedError::internal(format!("the app definition is not readable: {error}"))
         })?;
-        definition["path"] = json!("");
+        definition["path"] = json!(path);
         Ok(definition)
     }
 
@@ -192,6 +231,13 @@ impl Evaluator {
             import_time_ns: u64::try_from(self.config.import_time_ns).unwrap_or(0),
         }
     }
+}
+
+/// Path of the module that stands for a definition where others use it.
+fn import_path(definition_path: &str) -> String {
+    use base64::Engine as _;
+    let encoded = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(definition_path);
+    format!("_componentDeps/{encoded}")
 }
 
 struct OneSource(PushedModule);

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use hull_value::{CodedError, PackedValue, TableKind, TableNames, TableNumber, Validator, Value};
 use serde_json::Value as Json;
 
-struct Declared<'a> {
-    name: &'a str,
-    validator: Validator,
-    is_optional: bool,
+pub(super) struct Declared<'a> {
+    pub(super) name: &'a str,
+    pub(super) validator: Validator,
+    pub(super) is_optional: bool,
 }
 
 /// Checks that only text is declared: the values of variables are nothing else.
@@ -55,7 +55,7 @@ pub(super) fn check_values(
     Ok(())
 }
 
-fn declared(definition: &Json) -> Result<Vec<Declared<'_>>, CodedError> {
+pub(super) fn declared(definition: &Json) -> Result<Vec<Declared<'_>>, CodedError> {
     let declarations = definition["envVars"].as_array().into_iter().flatten();
     declarations
         .map(|declaration| {
@@ -87,7 +87,7 @@ fn declared(definition: &Json) -> Result<Vec<Declared<'_>>, CodedError> {
 }
 
 /// Variables hold no ids.
-struct NoTables;
+pub(super) struct NoTables;
 
 impl TableNames for NoTables {
     fn name_of(&self, _: TableNumber) -> Option<TableKind<'_>> {

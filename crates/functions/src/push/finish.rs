@@ -2,14 +2,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hull_engine::{IndexDiff, Namespace, Transaction, document, system};
 use hull_value::{CodedError, InternalId, Schema, Value};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::declared_variables;
 use super::request::is_chunk;
 use super::respond;
-use super::staged::{self, KnownPush, StagedPush};
+use super::staged::{self, KnownPush, StagedComponent, StagedDefinition, StagedPush};
 use crate::clock;
-use crate::crons;
+use crate::components::{self, Component, ComponentState};
+use crate::crons::{self, CronSpec};
 use crate::deployment::Deployment;
 use crate::environment;
 use crate::images::UdfConfig;
@@ -76,33 +77,110 @@ fn finish(
             "Environment variables have changed during push",
         ));
     }
-    declared_variables::check_values(&staged.definition, &current)?;
-    let (module_diff, superseded) = replace_modules(transaction, &staged)?;
+    if let Some(app) = staged.definitions.get("") {
+        declared_variables::check_values(&app.definition, &current)?;
+    }
     let config_diff = replace_config(transaction, &staged)?;
     let auth_diff = replace_auth(transaction, &staged.auth_providers)?;
-    let definition_row =
-        document::row([("definition", Value::String(staged.definition.to_string()))]);
-    transaction.put_system_row(
-        system::COMPONENT_DEFINITIONS,
-        system::row_id(&[b"definition", b""]),
-        Some(definition_row),
-    )?;
-    let (index_diff, schema_diff) = switch_schema(transaction, &staged)?;
-    let cron_diff = replace_crons(transaction, &staged)?;
+    replace_definitions(transaction, &staged)?;
+    let mut outdated = BTreeSet::new();
+    let mut diffs = Map::new();
+    for component in &staged.components {
+        let definition = staged
+            .definitions
+            .get(&component.definition_path)
+            .ok_or_else(|| CodedError::internal("a staged component has no definition"))?;
+        let diff_type = mount(transaction, component)?;
+        let namespace = component.namespace();
+        let module_diff =
+            replace_modules(transaction, namespace, &definition.modules, &mut outdated)?;
+        let (index_diff, schema_diff) = switch_schema(transaction, component, definition)?;
+        let specs = cron_specs(&definition.modules)?;
+        let cron_diff = crons::replace(transaction, namespace, &specs)?;
+        let is_app = component.installed.is_none();
+        let config_diff = if is_app { &config_diff } else { &Json::Null };
+        diffs.insert(
+            component.path.clone(),
+            json!({
+                "diffType": { "type": diff_type },
+                "moduleDiff": module_diff,
+                "udfConfigDiff": config_diff,
+                "cronDiff": cron_diff,
+                "indexDiff": respond::index_diff(&index_diff),
+                "schemaDiff": schema_diff,
+            }),
+        );
+    }
+    for stored in components::read_all(transaction)? {
+        let component = stored.component;
+        let is_wanted = diffs.contains_key(&component.path);
+        if stored.state != ComponentState::Active || is_wanted {
+            continue;
+        }
+        components::put(transaction, &component, ComponentState::Unmounted)?;
+        let namespace = component.namespace;
+        let module_diff = replace_modules(transaction, namespace, &[], &mut outdated)?;
+        let cron_diff = crons::replace(transaction, namespace, &[])?;
+        diffs.insert(
+            component.path,
+            json!({
+                "diffType": { "type": "unmount" },
+                "moduleDiff": module_diff,
+                "udfConfigDiff": Json::Null,
+                "cronDiff": cron_diff,
+                "indexDiff": respond::index_diff(&IndexDiff::default()),
+                "schemaDiff": Json::Null,
+            }),
+        );
+    }
+    for module in staged.modules() {
+        outdated.remove(&module.sha256);
+    }
     let response = json!({
         "authDiff": auth_diff,
         "definitionDiffs": {},
-        "componentDiffs": { "": {
-            "diffType": { "type": "modify" },
-            "moduleDiff": module_diff,
-            "udfConfigDiff": config_diff,
-            "cronDiff": cron_diff,
-            "indexDiff": respond::index_diff(&index_diff),
-            "schemaDiff": schema_diff,
-        } },
+        "componentDiffs": diffs,
     });
-    staged::finish(transaction, push_id, superseded, &response, clock::now())?;
+    staged::finish(transaction, push_id, outdated, &response, clock::now())?;
     Ok(response)
+}
+
+/// Makes a component active, with what the push gives it; tells what that means for it.
+fn mount(
+    transaction: &mut Transaction,
+    staged: &StagedComponent,
+) -> Result<&'static str, CodedError> {
+    let Some(installed) = &staged.installed else {
+        return Ok("modify");
+    };
+    let before = components::read(transaction, &staged.path)?.map(|stored| stored.state);
+    let component =
+        Component::installed(staged.namespace(), staged.path.clone(), installed.clone());
+    components::put(transaction, &component, ComponentState::Active)?;
+    Ok(match before {
+        Some(ComponentState::Active) => "modify",
+        Some(ComponentState::Unmounted) => "remount",
+        Some(ComponentState::Pending) | None => "create",
+    })
+}
+
+fn replace_definitions(
+    transaction: &mut Transaction,
+    staged: &StagedPush,
+) -> Result<(), CodedError> {
+    let mut wanted = BTreeSet::new();
+    for (path, staged) in &staged.definitions {
+        let row = document::row([("definition", Value::String(staged.definition.to_string()))]);
+        let id = components::definition_row_id(path);
+        transaction.put_system_row(system::COMPONENT_DEFINITIONS, id, Some(row))?;
+        wanted.insert(id);
+    }
+    for (id, _) in transaction.system_rows(system::COMPONENT_DEFINITIONS) {
+        if !wanted.contains(&id) {
+            transaction.put_system_row(system::COMPONENT_DEFINITIONS, id, None)?;
+        }
+    }
+    Ok(())
 }
 
 /// Another push got in the way.
@@ -113,27 +191,32 @@ fn concurrent_push() -> CodedError {
     )
 }
 
-/// Returns what changed, and the sources that no deployed module names any more.
+/// Returns what changed; adds the sources of the modules before to `outdated`.
 fn replace_modules(
     transaction: &mut Transaction,
-    staged: &StagedPush,
-) -> Result<(Json, BTreeSet<String>), CodedError> {
+    namespace: Namespace,
+    modules: &[StoredModule],
+    outdated: &mut BTreeSet<String>,
+) -> Result<Json, CodedError> {
     let mut deployed: BTreeMap<String, (InternalId, StoredModule)> = BTreeMap::new();
     for (id, row) in transaction.system_rows(system::MODULES) {
         let module = StoredModule::from_row(&row)?;
-        if module.namespace == Namespace::ROOT.0 {
+        if module.namespace == namespace.0 {
             deployed.insert(module.path.clone(), (id, module));
         }
     }
     let mut added = Vec::new();
-    let mut outdated = BTreeSet::new();
-    for module in &staged.modules {
+    for module in modules {
         if sources::read(transaction, &module.sha256)?.is_none() {
             return Err(concurrent_push());
         }
         // An unchanged row is not a write, and invalidates nothing.
-        let id = StoredModule::row_id(Namespace::ROOT, &module.path);
-        transaction.put_system_row(system::MODULES, id, Some(module.to_row()?))?;
+        let id = StoredModule::row_id(namespace, &module.path);
+        let row = StoredModule {
+            namespace: namespace.0,
+            ..module.clone()
+        };
+        transaction.put_system_row(system::MODULES, id, Some(row.to_row()?))?;
         match deployed.remove(&module.path) {
             Some((_, old)) => {
                 outdated.insert(old.sha256);
@@ -150,10 +233,7 @@ fn replace_modules(
             removed.push(path);
         }
     }
-    for module in &staged.modules {
-        outdated.remove(&module.sha256);
-    }
-    Ok((json!({ "added": added, "removed": removed }), outdated))
+    Ok(json!({ "added": added, "removed": removed }))
 }
 
 fn replace_config(transaction: &mut Transaction, staged: &StagedPush) -> Result<Json, CodedError> {
@@ -214,38 +294,38 @@ fn replace_auth(transaction: &mut Transaction, providers: &[Json]) -> Result<Jso
     Ok(json!({ "added": added, "removed": removed }))
 }
 
-fn replace_crons(transaction: &mut Transaction, staged: &StagedPush) -> Result<Json, CodedError> {
-    let mut modules = staged.modules.iter();
-    let module = modules.find(|module| module.path == "crons.js");
-    let specs = module.and_then(|module| module.analysis.as_ref()?.cron_specs.clone());
-    let specs = specs.map_or_else(|| Ok(Vec::new()), |specs| crons::parse_specs(&specs))?;
-    crons::replace(transaction, &specs)
+fn cron_specs(modules: &[StoredModule]) -> Result<Vec<(String, CronSpec)>, CodedError> {
+    let module = modules.iter().find(|module| module.path == "crons.js");
+    match module.and_then(|module| module.analysis.as_ref()?.cron_specs.as_ref()) {
+        Some(specs) => crons::parse_specs(specs),
+        None => Ok(Vec::new()),
+    }
 }
 
 fn switch_schema(
     transaction: &mut Transaction,
-    staged: &StagedPush,
+    component: &StagedComponent,
+    definition: &StagedDefinition,
 ) -> Result<(IndexDiff, Json), CodedError> {
-    transaction.record_schema_of(Namespace::ROOT);
+    let namespace = component.namespace();
+    transaction.record_schema_of(namespace);
     let previous = transaction
         .metadata()
-        .active_schema(Namespace::ROOT)
+        .active_schema(namespace)
         .map(|slot| slot.schema.to_json().to_string());
-    let schema = match &staged.schema {
+    let schema = match &definition.schema {
         Some(text) => Schema::parse_stored(text)?,
         None => Schema::default(),
     };
-    let row = staged
-        .schema_row
-        .as_deref()
-        .and_then(respond::parse_schema_id);
-    transaction.activate_schema(Namespace::ROOT, row)?;
-    let diff = transaction.finish_indexes(Namespace::ROOT, &schema)?;
-    transaction.stage_validators(Namespace::ROOT, &schema)?;
-    let diff_json = if previous == staged.schema {
+    let row = component.schema_row.as_deref();
+    let row = row.and_then(respond::parse_schema_id);
+    transaction.activate_schema(namespace, row)?;
+    let diff = transaction.finish_indexes(namespace, &schema)?;
+    transaction.stage_validators(namespace, &schema)?;
+    let diff_json = if previous == definition.schema {
         Json::Null
     } else {
-        json!({ "previous_schema": previous, "next_schema": staged.schema })
+        json!({ "previous_schema": previous, "next_schema": definition.schema })
     };
     Ok((diff, diff_json))
 }

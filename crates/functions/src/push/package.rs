@@ -8,7 +8,7 @@ use hull_js::{CompiledModule, SourceMap, SourceMaps};
 use hull_value::CodedError;
 use sha2::{Digest, Sha256};
 
-use super::request::AppDefinition;
+use super::request::{PushedModule, UnchangedModule};
 use crate::modules::StoredModule;
 use crate::sources::{ModuleSource, Sources};
 
@@ -30,21 +30,23 @@ pub(super) struct PackageModule {
 }
 
 impl Package {
-    /// Joins what was sent with what is deployed.
+    /// Joins what was sent with what is deployed in a namespace.
     pub(super) fn collect(
         transaction: &mut Transaction,
-        app: &AppDefinition,
+        namespace: Option<Namespace>,
+        changed: &[PushedModule],
+        unchanged: &[UnchangedModule],
         sources: Arc<Sources>,
     ) -> Result<Package, CodedError> {
         let mut deployed = BTreeMap::new();
         for (_, row) in transaction.system_rows(system::MODULES) {
             let module = StoredModule::from_row(&row)?;
-            if module.namespace == Namespace::ROOT.0 {
+            if Some(Namespace(module.namespace)) == namespace {
                 deployed.insert(module.path.clone(), module);
             }
         }
         let mut modules = BTreeMap::new();
-        for module in &app.changed_modules {
+        for module in changed {
             let source = module.to_source();
             modules.insert(
                 module.path.clone(),
@@ -61,7 +63,7 @@ impl Package {
                 },
             );
         }
-        for module in &app.unchanged_module_hashes {
+        for module in unchanged {
             let path = &module.path;
             let Some(stored) = deployed.remove(path) else {
                 return Err(CodedError::conflict(

@@ -17,13 +17,16 @@ pub(super) struct PushRequest {
     pub(super) for_codegen: bool,
     pub(super) app_definition: AppDefinition,
     #[serde(default)]
-    component_definitions: Vec<ComponentDefinition>,
+    pub(super) component_definitions: Vec<ComponentDefinition>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AppDefinition {
     pub(super) definition: Option<PushedModule>,
+    /// Definitions that the app's uses.
+    #[serde(default)]
+    pub(super) dependencies: Vec<String>,
     pub(super) schema: Option<PushedModule>,
     #[serde(alias = "functions", default)]
     pub(super) changed_modules: Vec<PushedModule>,
@@ -34,8 +37,14 @@ pub(super) struct AppDefinition {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ComponentDefinition {
-    definition_path: String,
+pub(super) struct ComponentDefinition {
+    pub(super) definition_path: String,
+    pub(super) definition: PushedModule,
+    #[serde(default)]
+    pub(super) dependencies: Vec<String>,
+    pub(super) schema: Option<PushedModule>,
+    #[serde(default)]
+    pub(super) functions: Vec<PushedModule>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -62,14 +71,20 @@ impl PushRequest {
                 format!("The push could not be read: {error}"),
             )
         })?;
-        if let Some(component) = request.component_definitions.first() {
-            return Err(CodedError::bad_request(
-                "NotImplemented",
-                format!(
-                    "Components are not implemented by this server yet: remove \"{}\" from convex.config.ts.",
-                    component.definition_path
-                ),
-            ));
+        for component in &request.component_definitions {
+            let node = component
+                .functions
+                .iter()
+                .find(|module| module.environment.as_deref() == Some("node"));
+            if let Some(module) = node {
+                return Err(CodedError::bad_request(
+                    "NodeActionsNotSupported",
+                    format!(
+                        "{} in the component {} has \"use node\": Node.js actions are not supported in components.",
+                        module.path, component.definition_path
+                    ),
+                ));
+            }
         }
         let app = &request.app_definition;
         let paths = app
@@ -80,6 +95,13 @@ impl PushRequest {
                 app.unchanged_module_hashes
                     .iter()
                     .map(|module| (&module.path, Some(&*module.environment))),
+            )
+            .chain(
+                request
+                    .component_definitions
+                    .iter()
+                    .flat_map(|component| &component.functions)
+                    .map(|module| (&module.path, module.environment.as_deref())),
             );
         let mut count = 0;
         for (path, environment) in paths {

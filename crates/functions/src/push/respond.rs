@@ -7,6 +7,8 @@ use hull_engine::{
 use hull_value::{DocumentId, InternalId, Schema, TableNumber};
 use serde_json::{Map, Value as Json, json};
 
+use super::start::SchemaChange;
+
 /// Table number shown in the ids of schemas (data model spec 3.4).
 const SCHEMAS_TABLE: TableNumber = TableNumber(532);
 
@@ -38,11 +40,15 @@ pub(super) fn parse_schema_id(id: &str) -> Option<InternalId> {
         .map(|id| id.internal)
 }
 
-pub(super) fn schema_change(row: Option<InternalId>, diff: &IndexDiff) -> Json {
+pub(super) fn schema_change(change: &SchemaChange) -> Json {
+    let rows = change.schema_rows.iter();
+    let rows = rows.map(|(path, row)| (path.clone(), json!(row.map(schema_id))));
+    let diffs = change.diffs.iter();
+    let diffs = diffs.map(|(path, diff)| (path.clone(), index_diff(diff)));
     json!({
-        "allocatedComponentIds": {},
-        "schemaIds": { "": row.map(schema_id) },
-        "indexDiffs": { "": index_diff(diff) },
+        "allocatedComponentIds": change.component_ids,
+        "schemaIds": rows.collect::<Map<_, _>>(),
+        "indexDiffs": diffs.collect::<Map<_, _>>(),
     })
 }
 

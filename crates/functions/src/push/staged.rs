@@ -5,13 +5,14 @@
 //! it. A finished push names what it superseded, so that calls which began
 //! before it can still build their image.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use hull_engine::{BeginContext, CommitError, Engine, Transaction, document, system};
+use hull_engine::{BeginContext, CommitError, Engine, Namespace, Transaction, document, system};
 use hull_value::{CodedError, InternalId, PackedValue, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::components::Installed;
 use crate::modules::StoredModule;
 use crate::sources;
 
@@ -24,15 +25,50 @@ const SOURCES_PER_STEP: usize = 64;
 /// nothing the client echoes has to be trusted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct StagedPush {
-    pub(super) modules: Vec<StoredModule>,
     pub(super) server_version: String,
     pub(super) import_seed: String,
     pub(super) import_time_ns: i64,
     pub(super) auth_providers: Vec<Json>,
+    /// By path, `""` is the app's.
+    pub(super) definitions: BTreeMap<String, StagedDefinition>,
+    /// The app first, parents before their children.
+    pub(super) components: Vec<StagedComponent>,
+}
+
+/// What all components of one definition share.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StagedDefinition {
+    /// In no namespace yet.
+    pub(super) modules: Vec<StoredModule>,
     pub(super) definition: Json,
     /// The schema in stored form, `None` without a schema file.
     pub(super) schema: Option<String>,
+}
+
+/// One component of the app, or the app itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StagedComponent {
+    pub(super) path: String,
+    pub(super) definition_path: String,
+    /// `None` is the app.
+    pub(super) installed: Option<Installed>,
+    pub(super) namespace: u32,
     pub(super) schema_row: Option<String>,
+}
+
+impl StagedPush {
+    /// The modules of all definitions.
+    pub(super) fn modules(&self) -> impl Iterator<Item = &StoredModule> {
+        self.definitions
+            .values()
+            .flat_map(|definition| &definition.modules)
+    }
+}
+
+impl StagedComponent {
+    pub(super) fn namespace(&self) -> Namespace {
+        Namespace(self.namespace)
+    }
 }
 
 /// A push that the server still knows.
@@ -66,8 +102,7 @@ pub(super) fn put(
     let head = Head {
         at: now,
         sources: staged
-            .modules
-            .iter()
+            .modules()
             .map(|module| module.sha256.clone())
             .collect(),
         response: None,

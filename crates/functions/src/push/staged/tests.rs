@@ -66,14 +66,19 @@ fn module(text: &str) -> StoredModule {
 
 fn start(engine: &Engine, minutes: u64, push_id: &str, text: &str) {
     let staged = StagedPush {
-        modules: vec![module(text)],
         server_version: String::new(),
         import_seed: String::new(),
         import_time_ns: 0,
         auth_providers: Vec::new(),
-        definition: Json::Null,
-        schema: None,
-        schema_row: None,
+        definitions: BTreeMap::from([(
+            String::new(),
+            StagedDefinition {
+                modules: vec![module(text)],
+                definition: Json::Null,
+                schema: None,
+            },
+        )]),
+        components: Vec::new(),
     };
     let source = ModuleSource {
         source: text.to_owned(),

@@ -419,11 +419,6 @@ impl CallHost<'_, '_, '_> {
     }
 
     fn query_page(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
-        if !self.request.component.is_root() {
-            return Err(user_error(
-                "paginate() is only supported in the app. Learn more at https://docs.convex.dev/components/authoring#pagination",
-            ));
-        }
         let args: Json = parse(args, "db.query.paginate")?;
         let query = Query::parse(args.get("query").unwrap_or(&Json::Null)).map_err(coded)?;
         let mut request = PageRequest::parse(&args).map_err(coded)?;

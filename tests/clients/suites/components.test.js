@@ -62,7 +62,13 @@ t.check("only public functions of a child can be called", async () => {
   await assert.rejects(http.mutation(app.callInternal, {}), /Child component counter does not export \[counts, hidden\]/);
   await assert.rejects(http.mutation(app.callMissing, { path: "function" }), /Child component counter does not export \[counts, missing\]/);
   await assert.rejects(http.mutation(app.callMissing, { path: "component" }), /Child component third not found/);
-  await assert.rejects(http.query(app.page, {}), /paginate\(\) is only supported in the app/);
+});
+
+// Published components (workpool, for one) do, whatever used to be said of it.
+t.check("a component reads pages", async () => {
+  const { page, isDone } = await t.http().query(app.page, {});
+  assert.equal(page.length, 1);
+  assert.equal(isDone, false);
 });
 
 t.check("clients do not reach components, admins do", async () => {

@@ -43,6 +43,7 @@ impl LocalDeployment {
             workers: std::thread::available_parallelism().map_or(2, usize::from),
             redact_logs_to_client: false,
             limits: FunctionLimits::default(),
+            files: hull_functions::files::FileStore::in_memory(),
         };
         let deployment = Deployment::open(config, Arc::new(store))?;
         push::push(&deployment, push::whole_app(app)).await?;

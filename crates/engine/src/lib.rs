@@ -37,6 +37,7 @@ mod schema_prediction;
 mod session_records;
 mod snapshot;
 mod staged_validators;
+mod stored_files;
 mod subscriptions;
 pub mod system;
 mod transaction;
@@ -60,6 +61,7 @@ pub use schema_prediction::{
     TablePrediction,
 };
 pub use staged_validators::{StagedValidator, StagedValidatorState};
+pub use stored_files::{NewFile, StoredFile};
 pub use subscriptions::SubscriptionId;
 pub use transaction::{
     Ceilings, ComponentReads, DatabaseReader, Patch, Savepoint, Transaction, TransactionLimits,

@@ -17,6 +17,9 @@ pub const BYTES_WRITTEN_MAX: usize = 16 << 20;
 pub const FUNCTIONS_SCHEDULED_MAX: usize = 1_000;
 /// Bytes of their arguments.
 pub const SCHEDULED_BYTES_MAX: usize = 16 << 20;
+/// Files read or written whole by one mutation (`ctx.storage.get` and `store`).
+pub const FILES_MAX: usize = 1_000;
+pub const FILE_BYTES_MAX: usize = 16 << 20;
 /// Rows that one transaction may write to tables of the system.
 pub const SYSTEM_ROWS_WRITTEN_MAX: usize = 40_000;
 /// Bytes of those.
@@ -116,6 +119,30 @@ pub fn too_large_scheduled(limit: usize) -> CodedError {
         "ScheduledFunctionsArgumentsTooLarge",
         format!(
             "Too large total size of the arguments of scheduled functions from this mutation (limit: {limit} bytes)"
+        ),
+    )
+}
+
+/// `verb` is `read` or `written`.
+pub fn too_many_files(verb: &str, limit: usize) -> CodedError {
+    pagination_limit(
+        match verb {
+            "read" => "TooManyFilesRead",
+            _ => "TooManyFilesWritten",
+        },
+        format!("Too many files {verb} in a single function execution (limit: {limit})"),
+    )
+}
+
+pub fn too_many_file_bytes(verb: &str, limit: usize) -> CodedError {
+    pagination_limit(
+        match verb {
+            "read" => "TooManyFileBytesRead",
+            _ => "TooManyFileBytesWritten",
+        },
+        format!(
+            "Too many bytes of files {verb} in a single function execution (limit: {})",
+            hull_value::format_size(limit)
         ),
     )
 }

@@ -51,6 +51,10 @@ pub const SCHEDULED_JOBS: TabletId = TabletId(17);
 pub const CRON_JOBS: TabletId = TabletId(18);
 /// The last runs of cron jobs. Not resident.
 pub const CRON_JOB_LOGS: TabletId = TabletId(19);
+/// Files by UUID: `{namespace, document, key}`; and their UUIDs by document. Not resident.
+pub const STORED_FILES: TabletId = TabletId(20);
+/// Files whose bytes are still to be removed, in order of deletion: `{key}`. Not resident.
+pub const DELETED_FILES: TabletId = TabletId(21);
 
 /// Tablets and stored indexes made at run time are numbered from here.
 pub const FIRST_DYNAMIC_NUMBER: u32 = 1_000;

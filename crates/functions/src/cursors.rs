@@ -55,7 +55,7 @@ impl CursorCodec for Cursors {
 }
 
 /// KBKDF of deploy spec 2: one 16-byte key per purpose.
-fn derive_key(secret: &[u8; 32], purpose: &str) -> [u8; 16] {
+pub(crate) fn derive_key(secret: &[u8; 32], purpose: &str) -> [u8; 16] {
     let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(secret)
         .expect("invariant: HMAC takes keys of any length");
     mac.update(&1_u32.to_be_bytes());

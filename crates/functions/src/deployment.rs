@@ -23,6 +23,7 @@ use crate::call::{
 use crate::clock;
 use crate::cursors::Cursors;
 use crate::environment;
+use crate::files::{FileStore, Files};
 use crate::functions::Functions;
 use crate::images::Images;
 use crate::live::{
@@ -42,7 +43,7 @@ use crate::workers::Workers;
 #[derive(Clone, Debug)]
 pub struct DeploymentConfig {
     pub name: String,
-    /// Secret that pagination cursors are encrypted with.
+    /// Secret that pagination cursors are encrypted and upload URLs are signed with.
     pub cursor_secret: [u8; 32],
     /// Where clients reach the API, for instance `http://127.0.0.1:3210`.
     pub cloud_origin: String,
@@ -53,6 +54,8 @@ pub struct DeploymentConfig {
     /// Whether clients see neither error texts nor console lines.
     pub redact_logs_to_client: bool,
     pub limits: FunctionLimits,
+    /// Where the bytes of stored files are.
+    pub files: FileStore,
 }
 
 /// What one query or mutation may use, the functions it calls included.
@@ -155,6 +158,7 @@ impl Deployment {
         let config = Arc::new(config);
         let runner = Arc::new(Runner {
             cursors: Cursors::new(&config.cursor_secret),
+            files: Files::new(config.files.clone(), &config.cursor_secret),
             engine: engine.clone(),
             modules: Default::default(),
             images: Images::new(js, sources),
@@ -535,7 +539,8 @@ impl Upkeeper {
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     let context = clock::begin_context();
                     Ok(runner.engine.upkeep(&self.progress, &context)?
-                        || staged::expire(&runner.engine, &context)?)
+                        || staged::expire(&runner.engine, &context)?
+                        || runner.files.collect(&runner.engine)?)
                 }));
             match step {
                 Ok(Ok(true)) => {

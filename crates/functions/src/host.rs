@@ -1,5 +1,6 @@
 //! The host calls of queries and mutations (function runtime spec 3).
 
+use base64::Engine as _;
 use hull_engine::query::{PageRequest, Query, QueryStream, paginate};
 use hull_engine::{ComponentReads, DatabaseReader, TransactionLimits};
 use hull_js::{Args, Host, HostError, Reply};
@@ -12,18 +13,13 @@ use serde_json::{Map, Value as Json, json};
 use crate::components::{self, Address, Target};
 use crate::environment;
 use crate::execution::{CallError, Execution, Request};
+use crate::files;
 use crate::modules::UdfType;
 use crate::scheduler::{self, ScheduleRequest};
 
 /// Calls of npm convex that exist but that this server does not answer yet, or
 /// not in queries and mutations.
-const NOT_BUILT: [&str; 10] = [
-    "1.0/storageGetUrl",
-    "1.0/storageGetMetadata",
-    "1.0/storageGenerateUploadUrl",
-    "1.0/storageDelete",
-    "1.0/storageStore",
-    "1.0/storageGet",
+const NOT_BUILT: [&str; 4] = [
     "1.0/signJwt",
     "1.0/auditLog",
     "1.0/getRequestMetadata",
@@ -106,6 +102,12 @@ impl Host for CallHost<'_, '_, '_> {
             "1.0/schedule" => self.schedule(args),
             "1.0/cancel_job" => self.cancel_job(args),
             "1.0/createFunctionHandle" => self.create_function_handle(args),
+            "1.0/storageGetUrl" => self.storage_get_url(args),
+            "1.0/storageGetMetadata" => self.storage_get_metadata(args),
+            "1.0/storageGenerateUploadUrl" => self.storage_generate_upload_url(),
+            "1.0/storageDelete" => self.storage_delete(args),
+            "1.0/storageStore" => self.storage_store(args),
+            "1.0/storageGet" => self.storage_get(args),
             "1.0/getUserIdentity" => {
                 self.execution.observed.identity = true;
                 let identity = self.execution.identity.user();
@@ -245,6 +247,21 @@ impl AddressArgs {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FileArgs {
+    pub(crate) storage_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoreArgs<'a> {
+    #[serde(borrow)]
+    blob: std::borrow::Cow<'a, str>,
+    content_type: Option<String>,
+    sha256: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct ArgumentArgs {
     name: String,
 }
@@ -266,7 +283,6 @@ struct RunArgs<'a> {
     transaction_limits: Option<LimitsArgs>,
 }
 
-/// Budgets of things that functions cannot do yet hold by themselves.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LimitsArgs {
@@ -277,6 +293,10 @@ struct LimitsArgs {
     bytes_written: Option<f64>,
     functions_scheduled: Option<f64>,
     scheduled_function_args_bytes: Option<f64>,
+    files_read: Option<f64>,
+    file_read_bytes: Option<f64>,
+    files_written: Option<f64>,
+    file_write_bytes: Option<f64>,
 }
 
 impl From<LimitsArgs> for TransactionLimits {
@@ -291,6 +311,10 @@ impl From<LimitsArgs> for TransactionLimits {
             bytes_written: whole(args.bytes_written),
             functions_scheduled: whole(args.functions_scheduled),
             scheduled_bytes: whole(args.scheduled_function_args_bytes),
+            files_read: whole(args.files_read),
+            file_bytes_read: whole(args.file_read_bytes),
+            files_written: whole(args.files_written),
+            file_bytes_written: whole(args.file_write_bytes),
         }
     }
 }
@@ -483,6 +507,89 @@ impl CallHost<'_, '_, '_> {
         Ok(reply_json(&Json::Null))
     }
 
+    fn storage_get_url(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        let args: FileArgs = parse(args, "storage.getUrl")?;
+        let execution = &mut *self.execution;
+        let url = files::url(
+            execution.transaction,
+            execution.runner,
+            self.request.component,
+            &args.storage_id,
+        );
+        Ok(reply_json(&json!(url.map_err(coded)?)))
+    }
+
+    fn storage_get_metadata(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        let args: FileArgs = parse(args, "storage.getMetadata")?;
+        let namespace = self.request.component.namespace;
+        let transaction = &mut *self.execution.transaction;
+        let metadata = files::metadata(transaction, namespace, &args.storage_id);
+        Ok(reply_json(&metadata.map_err(coded)?))
+    }
+
+    fn storage_generate_upload_url(&mut self) -> Result<Reply, HostError> {
+        self.require_mutation("storage.generateUploadUrl")?;
+        let execution = &mut *self.execution;
+        let namespace = self.request.component.namespace;
+        let url = files::upload_url(execution.transaction, execution.runner, namespace);
+        Ok(reply_json(&json!(url.map_err(coded)?)))
+    }
+
+    fn storage_delete(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        self.require_mutation("storage.delete")?;
+        let args: FileArgs = parse(args, "storage.delete")?;
+        let namespace = self.request.component.namespace;
+        files::delete(self.execution.transaction, namespace, &args.storage_id).map_err(coded)?;
+        Ok(reply_json(&Json::Null))
+    }
+
+    /// The bytes are written at once, and forgotten some time later if the
+    /// mutation does not commit.
+    fn storage_store(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        self.require_mutation("storage.store")?;
+        let args: StoreArgs<'_> = parse(args, "storage.store")?;
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(&*args.blob)
+            .map_err(|error| {
+                user_error(format!(
+                    "Invalid argument `blob` for `storage.store`: {error}"
+                ))
+            })?;
+        let execution = &mut *self.execution;
+        let usage = execution.transaction.usage_mut();
+        usage.charge_file_write(bytes.len()).map_err(coded)?;
+        let content_type = args.content_type.filter(|text| !text.is_empty());
+        let store = &execution.runner.files;
+        let file = store
+            .put_blocking(bytes.into(), content_type, args.sha256.as_deref())
+            .map_err(coded)?;
+        let namespace = self.request.component.namespace;
+        let id = execution
+            .transaction
+            .add_file(namespace, &file)
+            .map_err(coded)?;
+        Ok(reply_json(&json!(id.to_string())))
+    }
+
+    fn storage_get(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
+        self.require_mutation("storage.get")?;
+        let args: FileArgs = parse(args, "storage.get")?;
+        let namespace = self.request.component.namespace;
+        let execution = &mut *self.execution;
+        let file = files::find(execution.transaction, namespace, &args.storage_id);
+        let Some(file) = file.map_err(coded)? else {
+            return Ok(reply_json(&Json::Null));
+        };
+        let size = usize::try_from(file.size).unwrap_or(usize::MAX);
+        let usage = execution.transaction.usage_mut();
+        usage.charge_file_read(size).map_err(coded)?;
+        let bytes = execution.runner.files.read_blocking(&file).map_err(coded)?;
+        let blob = base64::engine::general_purpose::STANDARD.encode(&bytes);
+        Ok(reply_json(
+            &json!({ "blob": blob, "contentType": file.content_type }),
+        ))
+    }
+
     fn resolve(&mut self, address: &Address) -> Result<Target, HostError> {
         let execution = &mut *self.execution;
         let modules = &execution.runner.modules;
@@ -583,10 +690,10 @@ impl CallHost<'_, '_, '_> {
             "documentsWritten": metric(usage.documents_written, ceilings.documents_written),
             "functionsScheduled": metric(usage.functions_scheduled, ceilings.functions_scheduled),
             "scheduledFunctionArgsBytes": metric(usage.scheduled_bytes, ceilings.scheduled_bytes),
-            "filesRead": metric(0, 1_000),
-            "fileReadBytes": metric(0, 16 << 20),
-            "filesWritten": metric(0, 1_000),
-            "fileWriteBytes": metric(0, 16 << 20),
+            "filesRead": metric(usage.files_read, ceilings.files_read),
+            "fileReadBytes": metric(usage.file_bytes_read, ceilings.file_bytes_read),
+            "filesWritten": metric(usage.files_written, ceilings.files_written),
+            "fileWriteBytes": metric(usage.file_bytes_written, ceilings.file_bytes_written),
         }))
     }
 }

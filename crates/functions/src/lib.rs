@@ -31,6 +31,7 @@ mod cursors;
 pub mod deployment;
 pub mod environment;
 mod execution;
+pub mod files;
 mod functions;
 mod host;
 pub mod http_action;

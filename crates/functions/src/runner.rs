@@ -14,6 +14,7 @@ use crate::components::{self, Component};
 use crate::cursors::Cursors;
 use crate::deployment::DeploymentConfig;
 use crate::execution::{CallError, Execution, Observed, Request, Returned, Sizes};
+use crate::files::Files;
 use crate::identity::Identity;
 use crate::images::{BuiltInVariables, Images};
 use crate::live::{Asker, LiveResult, Question, QuestionRunner, Run, RunDone};
@@ -30,6 +31,7 @@ pub(crate) struct Runner {
     pub(crate) modules: ModuleCache,
     pub(crate) images: Images,
     pub(crate) cursors: Cursors,
+    pub(crate) files: Files,
     pub(crate) logs: Arc<LogStream>,
     pub(crate) workers: Arc<Workers>,
     pub(crate) lane: MutationLane,

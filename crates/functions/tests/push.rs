@@ -20,6 +20,7 @@ fn open() -> Arc<Deployment> {
         workers: 2,
         redact_logs_to_client: false,
         limits: FunctionLimits::default(),
+        files: hull_functions::files::FileStore::in_memory(),
     };
     Deployment::open(config, Arc::new(MemoryStore::new())).unwrap()
 }

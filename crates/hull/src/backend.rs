@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use hull_functions::files::FileStore;
 use hull_functions::{Deployment, DeploymentConfig, FunctionLimits};
 use hull_server::{Gateway, Server, Shutdown};
 use hull_store_sqlite::{SqliteOptions, SqliteStore};
@@ -29,6 +30,8 @@ pub(crate) struct BackendOptions<'a> {
     pub(crate) workers: usize,
     pub(crate) redact_logs_to_client: bool,
     pub(crate) limits: FunctionLimits,
+    /// Folder of stored files.
+    pub(crate) files: &'a Path,
 }
 
 /// The URLs under which functions believe to be reachable.
@@ -59,6 +62,7 @@ impl Backend {
             workers: options.workers,
             redact_logs_to_client: options.redact_logs_to_client,
             limits: options.limits,
+            files: FileStore::on_disk(options.files)?,
         };
         let path = options.store.path().to_owned();
         let deployment = Deployment::open(config, Arc::new(options.store))

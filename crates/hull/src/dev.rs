@@ -106,6 +106,7 @@ fn open_backend(
         workers: default_workers(),
         redact_logs_to_client: false,
         limits,
+        files: &folder.join("storage"),
     })?;
     Ok((backend, admin_key))
 }

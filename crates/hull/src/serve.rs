@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use hull_server::Server;
 
@@ -38,6 +38,10 @@ async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
         (Some(name), Some(secret)) => Credentials::given(name, secret)?,
         _ => Credentials::kept_or_made(&arguments.db_path, DEFAULT_NAME)?,
     };
+    let files = match &arguments.local_storage {
+        Some(folder) => folder.clone(),
+        None => arguments.db_path.with_file_name("storage"),
+    };
     let backend = Backend::open(BackendOptions {
         store,
         credentials: &credentials,
@@ -46,6 +50,7 @@ async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
         workers: arguments.workers.map_or_else(default_workers, usize::from),
         redact_logs_to_client: arguments.redact_logs_to_client,
         limits: arguments.limits.to_function_limits(),
+        files: &files,
     })?;
     announce(&origins, &credentials)?;
     backend
@@ -64,10 +69,6 @@ fn check_supported(arguments: &ServeArguments) -> anyhow::Result<()> {
     }
     if arguments.ignored.s3_storage {
         bail!("--s3-storage is not implemented yet: use --local-storage");
-    }
-    if let Some(folder) = &arguments.local_storage {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot create `{}`", folder.display()))?;
     }
     Ok(())
 }

@@ -7,13 +7,16 @@ const calls = {
   __proto__: null,
   requestFromConvexJson: (args) => shared.requestFromConvexJson(args),
   convexJsonFromResponse: (args) => shared.convexJsonFromResponse(args),
-  "storage/storeBlob": async () => {
+  "storage/storeBlob": async ({ blob, options }) => {
     shared.onlyInActions("storage.store()");
-    throw shared.notBuilt("storage.store() in actions");
+    if (!shared.isBlob(blob)) throw new TypeError("storage.store() expects a Blob");
+    const { sha256 = null } = options ?? {};
+    return await shared.operation(undefined, "storeBlob", shared.blobBytes(blob), blob.type || null, sha256);
   },
-  "storage/getBlob": async () => {
+  "storage/getBlob": async ({ storageId }) => {
     shared.onlyInActions("storage.get()");
-    throw shared.notBuilt("storage.get() in actions");
+    const found = await shared.operation(undefined, "getBlob", `${storageId}`);
+    return found === null ? null : shared.blobFrom(found[0], found[1] ?? "");
   },
 };
 

@@ -6,3 +6,4 @@ pub(crate) mod logs;
 pub(crate) mod probes;
 pub(crate) mod push;
 pub(crate) mod settings;
+pub(crate) mod storage;

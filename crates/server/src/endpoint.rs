@@ -26,6 +26,9 @@ pub enum Endpoint<'a> {
     FinishPush,
     ReportPushCompleted,
     UpdateEnvironmentVariables,
+    StorageUpload,
+    /// The UUID of a file.
+    StorageFile(&'a str),
     StreamFunctionLogs,
     StreamUdfExecution,
     CheckAdminKey,
@@ -97,6 +100,7 @@ fn find<'a>(method: &str, path: &'a str) -> Option<Endpoint<'a>> {
             UpdateEnvironmentVariables
         }
 
+        ("POST", "api/storage/upload") => StorageUpload,
         ("GET", "api/stream_function_logs" | "api/app_metrics/stream_function_logs") => {
             StreamFunctionLogs
         }
@@ -136,6 +140,9 @@ fn find_with_parameters<'a>(method: &str, path: &'a str) -> Option<Endpoint<'a>>
     if let Some(function) = rest.strip_prefix("run/") {
         return (method == "POST").then_some(Endpoint::Run(function));
     }
+    if let Some(name) = rest.strip_prefix("storage/") {
+        return (method == "GET" && name != "upload").then_some(Endpoint::StorageFile(name));
+    }
     is_not_built(method, rest).then_some(Endpoint::NotBuilt)
 }
 
@@ -143,7 +150,7 @@ fn find_with_parameters<'a>(method: &str, path: &'a str) -> Option<Endpoint<'a>>
 fn is_not_built(method: &str, rest: &str) -> bool {
     let (folder, name) = rest.split_once('/').unwrap_or((rest, ""));
     match (method, folder) {
-        (_, "storage" | "import" | "export" | "app_metrics") => true,
+        (_, "import" | "export" | "app_metrics") => true,
         ("GET" | "POST", "list_snapshot" | "document_deltas" | "actions") => true,
         ("GET", "json_schemas" | "get_table_column_names" | "test_streaming_export_connection") => {
             true
@@ -209,6 +216,11 @@ mod tests {
         check("GET", "/http", Found(HttpAction("/")));
         check("PATCH", "/http/a/b", Found(HttpAction("/a/b")));
         check("GET", "/httpx", Unknown);
+        check("POST", "/api/storage/upload", Found(StorageUpload));
+        check("GET", "/api/storage/upload", WrongMethod);
+        check("GET", "/api/storage/a-b", Found(StorageFile("a-b")));
+        check("HEAD", "/api/storage/../x", Found(StorageFile("../x")));
+        check("POST", "/api/storage/a-b", WrongMethod);
         check("POST", "/api/import/start_upload", Found(NotBuilt));
         check("GET", "/api/export/zip/1", Found(NotBuilt));
         check("POST", "/api/v1/delete_usage_limit/7", Found(NotBuilt));

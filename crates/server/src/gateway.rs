@@ -153,6 +153,8 @@ impl Gateway {
                 api::settings::update_canonical_url(self, query, request).await
             }
 
+            Endpoint::StorageUpload => api::storage::upload(self, query, request).await,
+            Endpoint::StorageFile(name) => api::storage::download(self, name, request).await,
             Endpoint::StreamFunctionLogs => api::logs::function_logs(self, query, request).await,
             Endpoint::StreamUdfExecution => api::logs::udf_execution(self, query, request).await,
 

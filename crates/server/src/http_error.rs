@@ -9,8 +9,7 @@ use serde::Serialize;
 
 use hull_value::{CodedError, ErrorClass};
 
-/// The response body of every endpoint.
-/// What responses carry: all of it at once, or the stream of an HTTP action.
+/// What responses carry: all of it at once, or the stream of an HTTP action or a file.
 pub type Body = Either<Full<Bytes>, ResponseStream>;
 
 /// What an endpoint answers when it does not answer 200.
@@ -102,6 +101,13 @@ pub(crate) fn text_response(status: StatusCode, text: impl Into<Bytes>) -> Respo
 /// A body that is all there.
 pub(crate) fn whole(body: impl Into<Bytes>) -> Body {
     Either::Left(Full::new(body.into()))
+}
+
+/// A body that is read from a file while it is sent.
+pub(crate) fn streamed_body(
+    body: tokio::sync::mpsc::Receiver<Result<Bytes, hull_functions::http_action::BodyCut>>,
+) -> Body {
+    Either::Right(ResponseStream::File(body))
 }
 
 /// Builds an answer that is only a status.

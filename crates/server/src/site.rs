@@ -110,7 +110,7 @@ fn latin1_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 /// Reads a body as fast as the action takes it.
-fn forward(mut body: RequestBody) -> mpsc::Receiver<hull_functions::http_action::Chunk> {
+pub(crate) fn forward(mut body: RequestBody) -> mpsc::Receiver<hull_functions::http_action::Chunk> {
     let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
     tokio::spawn(async move {
         loop {
@@ -145,7 +145,7 @@ fn streamed(response: HttpResponse) -> Response<Body> {
     headers.remove(header::TRANSFER_ENCODING);
     headers.remove(header::CONNECTION);
     let status = StatusCode::from_u16(response.status);
-    let mut streamed = Response::new(Body::Right(ResponseStream(response)));
+    let mut streamed = Response::new(Body::Right(ResponseStream::Action(response)));
     *streamed.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *streamed.headers_mut() = headers;
     streamed
@@ -153,7 +153,11 @@ fn streamed(response: HttpResponse) -> Response<Body> {
 
 /// The body of a response that is still being made.
 #[derive(Debug)]
-pub struct ResponseStream(HttpResponse);
+pub enum ResponseStream {
+    /// Of an HTTP action; the whole of it, as dropping it tells the action.
+    Action(HttpResponse),
+    File(mpsc::Receiver<Result<Bytes, BodyCut>>),
+}
 
 impl hyper::body::Body for ResponseStream {
     type Data = Bytes;
@@ -163,7 +167,11 @@ impl hyper::body::Body for ResponseStream {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let chunk = self.0.body.poll_recv(context);
+        let body = match &mut *self {
+            ResponseStream::Action(response) => &mut response.body,
+            ResponseStream::File(body) => body,
+        };
+        let chunk = body.poll_recv(context);
         chunk.map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
     }
 }

@@ -15,6 +15,10 @@ pub struct Usage {
     pub functions_scheduled: usize,
     /// Of the arguments of those functions.
     pub scheduled_bytes: usize,
+    pub files_read: usize,
+    pub file_bytes_read: usize,
+    pub files_written: usize,
+    pub file_bytes_written: usize,
     system_rows_written: usize,
     system_bytes_written: usize,
     /// The largest document written, and the deepest one.
@@ -33,6 +37,10 @@ pub struct Ceilings {
     pub bytes_written: usize,
     pub functions_scheduled: usize,
     pub scheduled_bytes: usize,
+    pub files_read: usize,
+    pub file_bytes_read: usize,
+    pub files_written: usize,
+    pub file_bytes_written: usize,
 }
 
 impl Default for Ceilings {
@@ -45,6 +53,10 @@ impl Default for Ceilings {
             bytes_written: limits::BYTES_WRITTEN_MAX,
             functions_scheduled: limits::FUNCTIONS_SCHEDULED_MAX,
             scheduled_bytes: limits::SCHEDULED_BYTES_MAX,
+            files_read: limits::FILES_MAX,
+            file_bytes_read: limits::FILE_BYTES_MAX,
+            files_written: limits::FILES_MAX,
+            file_bytes_written: limits::FILE_BYTES_MAX,
         }
     }
 }
@@ -60,6 +72,10 @@ pub struct TransactionLimits {
     pub bytes_written: Option<usize>,
     pub functions_scheduled: Option<usize>,
     pub scheduled_bytes: Option<usize>,
+    pub files_read: Option<usize>,
+    pub file_bytes_read: Option<usize>,
+    pub files_written: Option<usize>,
+    pub file_bytes_written: Option<usize>,
 }
 
 impl Usage {
@@ -108,6 +124,22 @@ impl Usage {
                 former.scheduled_bytes,
                 self.scheduled_bytes,
                 limits.scheduled_bytes,
+            ),
+            files_read: lowered(former.files_read, self.files_read, limits.files_read),
+            file_bytes_read: lowered(
+                former.file_bytes_read,
+                self.file_bytes_read,
+                limits.file_bytes_read,
+            ),
+            files_written: lowered(
+                former.files_written,
+                self.files_written,
+                limits.files_written,
+            ),
+            file_bytes_written: lowered(
+                former.file_bytes_written,
+                self.file_bytes_written,
+                limits.file_bytes_written,
             ),
         };
         former
@@ -158,6 +190,35 @@ impl Usage {
         }
         if self.scheduled_bytes > self.ceilings.scheduled_bytes {
             return Err(limits::too_large_scheduled(self.ceilings.scheduled_bytes));
+        }
+        Ok(())
+    }
+
+    /// Counts a file that is read whole.
+    pub fn charge_file_read(&mut self, size_bytes: usize) -> Result<(), CodedError> {
+        self.files_read += 1;
+        self.file_bytes_read += size_bytes;
+        if self.files_read > self.ceilings.files_read {
+            return Err(limits::too_many_files("read", self.ceilings.files_read));
+        }
+        if self.file_bytes_read > self.ceilings.file_bytes_read {
+            let limit = self.ceilings.file_bytes_read;
+            return Err(limits::too_many_file_bytes("read", limit));
+        }
+        Ok(())
+    }
+
+    /// Counts a file that is written.
+    pub fn charge_file_write(&mut self, size_bytes: usize) -> Result<(), CodedError> {
+        self.files_written += 1;
+        self.file_bytes_written += size_bytes;
+        if self.files_written > self.ceilings.files_written {
+            let limit = self.ceilings.files_written;
+            return Err(limits::too_many_files("written", limit));
+        }
+        if self.file_bytes_written > self.ceilings.file_bytes_written {
+            let limit = self.ceilings.file_bytes_written;
+            return Err(limits::too_many_file_bytes("written", limit));
         }
         Ok(())
     }
@@ -352,5 +413,37 @@ mod tests {
                 format!("Too many bytes written in a single function execution (limit: {shown})")
             );
         }
+    }
+
+    #[test]
+    fn files_are_counted_before_the_check() {
+        let mut usage = Usage::new(Ceilings::default());
+        for _ in 0..limits::FILES_MAX {
+            usage.charge_file_write(1).unwrap();
+            usage.charge_file_read(0).unwrap();
+        }
+        for _ in 0..2 {
+            let error = usage.charge_file_write(1).unwrap_err();
+            assert_eq!(error.code, "TooManyFilesWritten");
+            assert_eq!(
+                error.message,
+                "Too many files written in a single function execution (limit: 1000)"
+            );
+            assert_eq!(
+                usage.charge_file_read(0).unwrap_err().code,
+                "TooManyFilesRead"
+            );
+        }
+        let mut usage = Usage::new(Ceilings::default());
+        usage.charge_file_write(limits::FILE_BYTES_MAX).unwrap();
+        let error = usage.charge_file_write(1).unwrap_err();
+        assert_eq!(
+            error.message,
+            "Too many bytes of files written in a single function execution (limit: 16 MiB)"
+        );
+        let error = usage
+            .charge_file_read(limits::FILE_BYTES_MAX + 1)
+            .unwrap_err();
+        assert_eq!(error.code, "TooManyFileBytesRead");
     }
 }

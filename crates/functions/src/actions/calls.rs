@@ -1,30 +1,31 @@
 //! The asynchronous host calls of actions (function runtime spec 3.1).
 
 use hull_engine::Transaction;
+use hull_js::ops::{OpError, OpValue};
 use hull_js::{HostError, Reply};
 use hull_value::CodedError;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
-use super::host::CallContext;
+use super::host::{CallContext, plain_error};
 use crate::call::{Caller, FunctionCall, FunctionError, FunctionResult};
 use crate::clock;
 use crate::components::{self, Address, Target};
+use crate::files;
 use crate::host::{
-    AddressArgs, CancelArgs, ScheduleArgs, coded, not_built, reply_json, user_error,
+    AddressArgs, CancelArgs, FileArgs, ScheduleArgs, coded, not_built, reply_json, user_error,
 };
 use crate::identity::Identity;
 use crate::runner::Runner;
 use crate::scheduler::{self, ScheduleRequest};
 
+/// Largest file that `storage.get` reads, in bytes: the memory of an action.
+const BLOB_BYTES_MAX: u64 = 64 << 20;
+
 /// Calls that npm convex makes in actions and that this server does not answer yet.
-const NOT_BUILT: [&str; 8] = [
+const NOT_BUILT: [&str; 4] = [
     "1.0/actions/vectorSearch",
-    "1.0/storageGetUrl",
-    "1.0/storageGetMetadata",
-    "1.0/storageGenerateUploadUrl",
-    "1.0/storageDelete",
     "1.0/getRequestMetadata",
     "1.0/createServiceToken",
     "1.0/getServiceUrl",
@@ -93,6 +94,38 @@ pub(super) async fn answer(
             .await?;
             Ok(reply_json(&Json::Null))
         }
+        "1.0/storageGetUrl" => {
+            let FileArgs { storage_id } = parse(args, "storage.getUrl")?;
+            let component = context.component.clone();
+            let url = read(context, move |transaction, runner| {
+                files::url(transaction, runner, &component, &storage_id)
+            });
+            Ok(reply_json(&json!(url.await?)))
+        }
+        "1.0/storageGetMetadata" => {
+            let FileArgs { storage_id } = parse(args, "storage.getMetadata")?;
+            let namespace = context.component.namespace;
+            let metadata = read(context, move |transaction, _| {
+                files::metadata(transaction, namespace, &storage_id)
+            });
+            Ok(reply_json(&metadata.await?))
+        }
+        "1.0/storageGenerateUploadUrl" => {
+            let namespace = context.component.namespace;
+            let url = read(context, move |transaction, runner| {
+                files::upload_url(transaction, runner, namespace)
+            });
+            Ok(reply_json(&json!(url.await?)))
+        }
+        "1.0/storageDelete" => {
+            let FileArgs { storage_id } = parse(args, "storage.delete")?;
+            let namespace = context.component.namespace;
+            commit(context, move |transaction, _| {
+                files::delete(transaction, namespace, &storage_id)
+            })
+            .await?;
+            Ok(reply_json(&Json::Null))
+        }
         "1.0/createFunctionHandle" => {
             let args: AddressArgs = parse(args, "createFunctionHandle")?;
             let handle = match args.into_handle()? {
@@ -153,17 +186,15 @@ async fn commit<R: Send + 'static>(
     })
 }
 
-/// Finds a function and makes something of it.
-async fn look_up<R: Send + 'static>(
+/// Reads something in a transaction.
+async fn read<R: Send + 'static>(
     context: &CallContext,
-    address: Address,
-    make: impl FnOnce(&mut Transaction, &Runner, Target) -> Result<R, CodedError> + Send + 'static,
+    look: impl FnOnce(&mut Transaction, &Runner) -> Result<R, CodedError> + Send + 'static,
 ) -> Result<R, HostError> {
-    let (runner, component) = (context.functions.runner.clone(), context.component.clone());
+    let runner = context.functions.runner.clone();
     let found = context.functions.on_worker(move || {
         let mut transaction = runner.engine.begin(&clock::begin_context())?;
-        let target = address.resolve(&mut transaction, &runner.modules, &component)?;
-        make(&mut transaction, &runner, target)
+        look(&mut transaction, &runner)
     });
     let found = match found.await {
         Ok(found) => found,
@@ -173,6 +204,72 @@ async fn look_up<R: Send + 'static>(
         message: error.message,
         data: error.data,
     })
+}
+
+/// Finds a function and makes something of it.
+async fn look_up<R: Send + 'static>(
+    context: &CallContext,
+    address: Address,
+    make: impl FnOnce(&mut Transaction, &Runner, Target) -> Result<R, CodedError> + Send + 'static,
+) -> Result<R, HostError> {
+    let component = context.component.clone();
+    read(context, move |transaction, runner| {
+        let target = address.resolve(transaction, &runner.modules, &component)?;
+        make(transaction, runner, target)
+    })
+    .await
+}
+
+/// `storage.store` with the bytes of a blob.
+pub(super) async fn store_blob(
+    context: &CallContext,
+    bytes: &[u8],
+    content_type: Option<&str>,
+    digest: Option<&str>,
+) -> Result<OpValue, OpError> {
+    let files = &context.functions.runner.files;
+    let bytes = bytes::Bytes::copy_from_slice(bytes);
+    let file = files.put_bytes(bytes, content_type.map(str::to_owned), digest);
+    let file = file.await.map_err(|error| plain_error(error.message))?;
+    let namespace = context.component.namespace;
+    let id = commit(context, move |transaction, _| {
+        transaction.add_file(namespace, &file)
+    });
+    let id = id.await.map_err(operation_error)?;
+    Ok(OpValue::String(id.to_string()))
+}
+
+/// `storage.get`: the bytes and the type of a file.
+pub(super) async fn get_blob(context: &CallContext, storage_id: &str) -> Result<OpValue, OpError> {
+    let (namespace, id) = (context.component.namespace, storage_id.to_owned());
+    let file = read(context, move |transaction, _| {
+        files::find(transaction, namespace, &id)
+    });
+    let Some(file) = file.await.map_err(operation_error)? else {
+        return Ok(OpValue::Null);
+    };
+    if file.size > BLOB_BYTES_MAX {
+        return Err(plain_error(format!(
+            "The file {storage_id} is too large for the memory of an action ({} bytes > maximum {BLOB_BYTES_MAX} bytes): let clients fetch it by its URL.",
+            file.size
+        )));
+    }
+    let bytes = context.functions.runner.files.read(&file).await;
+    let bytes = bytes.map_err(|error| plain_error(error.message))?;
+    let content_type = file.content_type.map_or(OpValue::Null, OpValue::String);
+    Ok(OpValue::List(vec![
+        OpValue::Bytes(bytes.to_vec()),
+        content_type,
+    ]))
+}
+
+fn operation_error(error: HostError) -> OpError {
+    match error {
+        HostError::User { message, .. } | HostError::Uncatchable { message } => {
+            plain_error(message)
+        }
+        HostError::Abort(_) => plain_error("The call was ended"),
+    }
 }
 
 async fn function_call(

@@ -223,6 +223,14 @@ async fn operate(
             let http = &context.functions.actions.http;
             http.fetch(&context.streams, args).await
         }
+        ("storeBlob", [OpValue::Bytes(bytes), content_type, digest]) => {
+            let _place = context.calls.acquire().await;
+            super::calls::store_blob(context, bytes, text(content_type), text(digest)).await
+        }
+        ("getBlob", [OpValue::String(storage_id)]) => {
+            let _place = context.calls.acquire().await;
+            super::calls::get_blob(context, storage_id).await
+        }
         ("streamOpen", []) => context.streams.open(),
         ("streamWrite", [OpValue::Number(stream), OpValue::Bytes(bytes)]) => {
             context.streams.write(*stream as u64, bytes).await
@@ -235,6 +243,13 @@ async fn operate(
             Some(exchange) => respond(exchange, name, &args).await,
             None => Err(plain_error(format!("Unknown operation {name}"))),
         },
+    }
+}
+
+fn text(value: &OpValue) -> Option<&str> {
+    match value {
+        OpValue::String(text) => Some(text),
+        _ => None,
     }
 }
 

@@ -16,6 +16,7 @@ fn open() -> Arc<Deployment> {
         workers: 1,
         redact_logs_to_client: false,
         limits: FunctionLimits::default(),
+        files: crate::files::FileStore::in_memory(),
     };
     Deployment::open(config, Arc::new(MemoryStore::new())).unwrap()
 }

@@ -58,6 +58,7 @@ impl App {
             workers: 3,
             redact_logs_to_client: false,
             limits,
+            files: hull_functions::files::FileStore::in_memory(),
         };
         let deployment = Deployment::open(config, Arc::new(MemoryStore::new())).unwrap();
         let app = App { deployment };

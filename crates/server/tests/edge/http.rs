@@ -413,7 +413,6 @@ async fn what_is_not_built_says_so_and_what_is_unknown_is_404() {
     for (method, path) in [
         ("POST", "/api/import/start_upload"),
         ("POST", "/api/export/request/zip"),
-        ("GET", "/api/storage/0d2a…"),
         ("GET", "/api/shapes2"),
         ("GET", "/api/app_metrics/udf_rate"),
         ("POST", "/api/push_config"),

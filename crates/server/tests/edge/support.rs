@@ -37,6 +37,7 @@ pub(crate) fn fixture_with(redact_logs_to_client: bool) -> Fixture {
         workers: 1,
         redact_logs_to_client,
         limits: FunctionLimits::default(),
+        files: hull_functions::files::FileStore::in_memory(),
     };
     let deployment = Deployment::open(config, Arc::new(store)).unwrap();
     let gateway = Gateway::new(Arc::clone(&deployment), &secret(), Shutdown::new());

@@ -1,12 +1,16 @@
 //! Pure operations behind the JavaScript globals.
 //!
 //! The scripts in `bootstrap/` call these by name through one native. An operation sees only its arguments: no clock, no
-//! randomness, no state, so a call replayed with the same arguments gives the same answer and nothing has to be reset
-//! between calls. Whatever needs the running call (time, environment variables, host calls) is not here.
+//! state, so nothing has to be reset between calls, and, but for the signatures and encryptions that need one, no source of
+//! randomness, so a call replayed with the same arguments gives the same answer. Whatever needs the running call (time, environment variables, host calls) is not here.
 
 mod base64;
+mod ciphers;
 mod crypto;
+mod curves;
+mod derivation;
 mod multipart;
+mod rsa_keys;
 mod text;
 mod urls;
 
@@ -88,14 +92,46 @@ type Operation = fn(&[OpValue]) -> Result<OpValue, OpError>;
 
 /// Every operation, sorted by name.
 const OPERATIONS: &[(&str, Operation)] = &[
+    ("aes.cbc", ciphers::cbc),
+    ("aes.ctr", ciphers::ctr),
+    ("aes.gcm", ciphers::gcm),
     ("base64.decode", base64::decode),
     ("base64.encode", base64::encode),
     ("crypto.digest", crypto::digest),
+    ("crypto.hkdf", derivation::hkdf),
     ("crypto.hmacSign", crypto::hmac_sign),
     ("crypto.hmacVerify", crypto::hmac_verify),
+    ("crypto.pbkdf2", derivation::pbkdf2),
+    ("curve25519.fromPkcs8", curves::from_pkcs8_25519),
+    ("curve25519.fromSpki", curves::from_spki_25519),
+    ("curve25519.publicOf", curves::public_of_25519),
+    ("curve25519.toPkcs8", curves::to_pkcs8_25519),
+    ("curve25519.toSpki", curves::to_spki_25519),
+    ("ec.checkPoint", curves::check_point),
+    ("ec.derive", curves::derive),
+    ("ec.fromPkcs8", curves::from_pkcs8),
+    ("ec.fromSpki", curves::from_spki),
+    ("ec.generate", curves::generate),
+    ("ec.publicOf", curves::public_of),
+    ("ec.sign", curves::sign),
+    ("ec.toPkcs8", curves::to_pkcs8),
+    ("ec.toSpki", curves::to_spki),
+    ("ec.verify", curves::verify),
+    ("ed25519.sign", curves::sign_ed25519),
+    ("ed25519.verify", curves::verify_ed25519),
     ("form.parse", urls::form_parse),
     ("form.serialize", urls::form_serialize),
     ("multipart.parse", multipart::parse),
+    ("rsa.decrypt", rsa_keys::decrypt),
+    ("rsa.encrypt", rsa_keys::encrypt),
+    ("rsa.fromParts", rsa_keys::from_parts),
+    ("rsa.generate", rsa_keys::generate),
+    ("rsa.importPrivate", rsa_keys::import_private),
+    ("rsa.importPublic", rsa_keys::import_public),
+    ("rsa.privateParts", rsa_keys::private_parts),
+    ("rsa.publicOf", rsa_keys::public_of),
+    ("rsa.sign", rsa_keys::sign),
+    ("rsa.verify", rsa_keys::verify),
     ("text.decode", text::decode),
     ("text.encode", text::encode),
     ("text.label", text::label),
@@ -141,6 +177,32 @@ fn flag(args: &[OpValue], at: usize) -> Result<bool, OpError> {
     }
 }
 
+/// Reads the argument at `at` as a number.
+fn number(args: &[OpValue], at: usize) -> Result<f64, OpError> {
+    match args.get(at) {
+        Some(OpValue::Number(number)) => Ok(*number),
+        _ => Err(wrong_argument(at, "a number")),
+    }
+}
+
+/// Reads the argument at `at` as a list.
+fn list(args: &[OpValue], at: usize) -> Result<&[OpValue], OpError> {
+    match args.get(at) {
+        Some(OpValue::List(list)) => Ok(list),
+        _ => Err(wrong_argument(at, "a list")),
+    }
+}
+
+/// What `crypto.subtle` says of an operation that did not work, and no more.
+fn operation_failed() -> OpError {
+    OpError::dom("OperationError", "The operation failed")
+}
+
+/// What `crypto.subtle` says of data that is no key.
+fn invalid_key() -> OpError {
+    OpError::dom("DataError", "The key data is invalid")
+}
+
 fn wrong_argument(at: usize, expected: &str) -> OpError {
     OpError::type_error(format!("operation argument {at} must be {expected}"))
 }
@@ -169,5 +231,56 @@ mod tests {
             dispatch("text.encode", &[OpValue::Null]),
             Err(OpError::type_error("operation argument 0 must be a string"))
         );
+    }
+
+    /// Whatever scripts pass, an operation answers or fails; a panic would be an internal error.
+    #[test]
+    fn no_operation_panics_on_odd_arguments() {
+        use proptest::prelude::*;
+        use proptest::test_runner::{Config, TestRunner};
+
+        let text = prop_oneof![
+            Just("SHA-1"),
+            Just("SHA-256"),
+            Just("P-256"),
+            Just("P-384"),
+            Just("P-521"),
+            Just("Ed25519"),
+            Just("X25519"),
+            Just("utf-8"),
+            Just(""),
+            Just("x"),
+            Just("http://h/?a=b"),
+        ];
+        let bytes = prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..70),
+            (0_usize..140).prop_map(|length| vec![0; length]),
+            (0_usize..140).prop_map(|length| vec![0xff; length]),
+            prop_oneof![Just(12), Just(16), Just(24), Just(32), Just(66)]
+                .prop_flat_map(|length| proptest::collection::vec(any::<u8>(), length)),
+        ];
+        let bytes = bytes.prop_map(OpValue::Bytes);
+        let argument = prop_oneof![
+            4 => bytes.clone(),
+            2 => text.prop_map(|text| OpValue::String(text.to_owned())),
+            2 => prop_oneof![-2.0..300.0, Just(f64::NAN), Just(f64::INFINITY)].prop_map(OpValue::Number),
+            1 => any::<bool>().prop_map(OpValue::Bool),
+            1 => proptest::collection::vec(bytes, 0..6).prop_map(OpValue::List),
+            1 => Just(OpValue::Null),
+        ];
+        let arguments = proptest::collection::vec(argument, 0..7);
+        let mut runner = TestRunner::new(Config {
+            cases: 3_000,
+            failure_persistence: None,
+            ..Config::default()
+        });
+        let case = (proptest::sample::select(OPERATIONS), arguments);
+        runner
+            .run(&case, |((name, operation), arguments)| {
+                let _ = operation(&arguments);
+                prop_assert!(!name.is_empty());
+                Ok(())
+            })
+            .unwrap();
     }
 }

@@ -68,7 +68,7 @@ fn keyed<M: Mac + hmac::digest::KeyInit>(key: &[u8], data: &[u8]) -> M {
         .chain_update(data)
 }
 
-fn unknown_hash(name: &str) -> OpError {
+pub(super) fn unknown_hash(name: &str) -> OpError {
     OpError::dom(
         "NotSupportedError",
         format!("Unrecognized or invalid algorithm {name}"),

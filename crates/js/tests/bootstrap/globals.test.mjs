@@ -95,7 +95,7 @@ test("console logs by level, keeps timers, and has no other method", () => {
 test("globals are hidden, absent ones are absent", () => {
   const { run } = makeIsolate();
   assert.equal(run("Object.keys(globalThis).filter((k) => k !== 'DOMException').length"), 0);
-  const absent = ["window", "document", "navigator", "location", "global", "Buffer", "require", "module", "setImmediate", "queueMicrotask", "WebSocket", "MessageChannel", "BroadcastChannel", "CompressionStream", "XMLHttpRequest", "localStorage", "CustomEvent", "caches", "scheduler", "Deno"];
+  const absent = ["window", "document", "navigator", "location", "global", "Buffer", "require", "module", "setImmediate", "queueMicrotask", "WebSocket", "BroadcastChannel", "CompressionStream", "XMLHttpRequest", "localStorage", "CustomEvent", "caches", "scheduler", "Deno"];
   assert.deepEqual(absent.filter((name) => run(`typeof ${name}`) !== "undefined"), []);
   assert.equal(run("self === globalThis && performance.timing === undefined"), true);
 });
@@ -201,4 +201,23 @@ test("performance has marks and measures", async () => {
 test("weak references are strong and finalizers never run", async () => {
   const got = await inIsolate("const o = {}; new FinalizationRegistry(() => {}).register(o); return [new WeakRef(o).deref() === o, String(new WeakRef(o))];");
   assert.deepEqual(got, [true, "[object WeakRef]"]);
+});
+
+test("messages arrive later, in order, as copies", async () => {
+  const code = `
+    const { port1, port2 } = new MessageChannel();
+    const seen = [];
+    const first = { a: [1] };
+    port2.postMessage(first);
+    first.a.push(2);
+    port2.postMessage("second");
+    port1.onmessage = ({ data, type, target }) => seen.push([data, type, target === port1]);
+    const atOnce = seen.length;
+    await new Promise((resolve) => { port1.addEventListener("message", ({ data }) => data === "last" && resolve()); port2.postMessage("last"); });
+    port1.close();
+    port2.postMessage("too late");
+    await null;
+    return [atOnce, seen];`;
+  assert.deepEqual(await inIsolate(code, "query"), [0, [[{ a: [1] }, "message", true], ["second", "message", true], ["last", "message", true]]]);
+  await assert.rejects(inIsolate("new MessagePort()"), /Illegal constructor/);
 });

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json, json};
 
-use crate::components::{self, Address, Target};
+use crate::components::{self, Address, Component, Target};
 use crate::environment;
 use crate::execution::{CallError, Execution, Request};
 use crate::files;
@@ -19,7 +19,8 @@ use crate::scheduler::{self, ScheduleRequest};
 
 /// Calls of npm convex that exist but that this server does not answer yet, or
 /// not in queries and mutations.
-const NOT_BUILT: [&str; 4] = [
+const NOT_BUILT: [&str; 5] = [
+    "1.0/writeDeploymentAuditLog",
     "1.0/signJwt",
     "1.0/auditLog",
     "1.0/getRequestMetadata",
@@ -81,7 +82,7 @@ impl Host for CallHost<'_, '_, '_> {
                 let ts = i64::try_from(self.execution.transaction.begin_ts().0).unwrap_or(i64::MAX);
                 Ok(Reply::Value(PackedValue::pack(&Value::Int64(ts))))
             }
-            "1.0/componentArgument" => self.component_argument(args),
+            "1.0/componentArgument" => component_argument(self.request.component, args),
             name if NOT_BUILT.contains(&name) => Err(not_built(name)),
             name => Err(user_error(format!("Unknown operation {name}"))),
         }
@@ -612,16 +613,6 @@ impl CallHost<'_, '_, '_> {
         Ok(reply_json(&json!(handle)))
     }
 
-    /// Arguments of components are of old: npm convex 1.48 has none.
-    fn component_argument(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
-        let args: ArgumentArgs = parse(args, "componentArgument")?;
-        let value = self.request.component.argument(&args.name);
-        Ok(Reply::Json(match value {
-            Some(value) => format!("{{\"value\":{value}}}"),
-            None => "{}".to_owned(),
-        }))
-    }
-
     fn run_udf(&mut self, args: Args<'_>) -> Result<Reply, HostError> {
         let args: RunArgs<'_> = parse(args, "runUdf")?;
         let (expected, is_stale) = match (args.udf_type.as_str(), self.request.expected) {
@@ -701,6 +692,18 @@ impl CallHost<'_, '_, '_> {
 fn parse<'a, T: Deserialize<'a>>(args: Args<'a>, method: &str) -> Result<T, HostError> {
     serde_json::from_str(args.json())
         .map_err(|error| user_error(format!("Invalid arguments for `{method}`: {error}")))
+}
+
+/// Arguments of components are of old: npm convex 1.48 has none.
+pub(crate) fn component_argument(
+    component: &Component,
+    args: Args<'_>,
+) -> Result<Reply, HostError> {
+    let args: ArgumentArgs = parse(args, "componentArgument")?;
+    Ok(Reply::Json(match component.argument(&args.name) {
+        Some(value) => format!("{{\"value\":{value}}}"),
+        None => "{}".to_owned(),
+    }))
 }
 
 fn body(value: &RawValue, method: &str) -> Result<Value, HostError> {

@@ -18,7 +18,7 @@ use crate::components::Component;
 use crate::environment;
 use crate::execution::{Prepared, push_log};
 use crate::functions::Functions;
-use crate::host::coded;
+use crate::host::{coded, component_argument};
 use crate::http_action::{Chunk, too_large_line};
 use crate::identity::Identity;
 use crate::logs::LogLine;
@@ -130,7 +130,10 @@ impl TaskHost {
 }
 
 impl Host for TaskHost {
-    fn syscall(&mut self, name: &str, _: Args<'_>) -> Result<Reply, HostError> {
+    fn syscall(&mut self, name: &str, args: Args<'_>) -> Result<Reply, HostError> {
+        if name == "1.0/componentArgument" {
+            return component_argument(&self.context.component, args);
+        }
         Err(HostError::User {
             message: format!("Unknown operation {name}"),
             data: None,

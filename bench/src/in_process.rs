@@ -141,5 +141,6 @@ fn call(path: &str, args_json: String) -> FunctionCall {
         caller: Caller::HttpApi,
         request_id: random_request_id(),
         journal: None,
+        origin: Default::default(),
     }
 }

@@ -1,5 +1,7 @@
 //! One call of a function, as the outside asks for it, and what comes back.
 
+use std::sync::Arc;
+
 use hull_value::{PackedValue, Timestamp};
 use uuid::Uuid;
 
@@ -35,6 +37,32 @@ pub struct FunctionCall {
     pub request_id: String,
     /// Journal of an earlier run of the same query (client protocol spec 1.11).
     pub journal: Option<String>,
+    pub origin: Arc<RequestOrigin>,
+}
+
+/// What a call goes back to; the same for all calls it leads to (function runtime spec 3.10).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestOrigin {
+    /// Address and user agent of the client, `None` where no request was made.
+    pub ip: Option<String>,
+    pub user_agent: Option<String>,
+    /// The token that the identity is from.
+    pub auth_token: Option<String>,
+    /// Id of the scheduled function that began it all.
+    pub scheduled_function: Option<String>,
+}
+
+impl RequestOrigin {
+    /// What `ctx.meta.getRequestMetadata()` gives.
+    pub(crate) fn to_json(&self, request_id: &str) -> serde_json::Value {
+        serde_json::json!({
+            "ip": self.ip,
+            "userAgent": self.user_agent,
+            "requestId": request_id,
+            "scheduledFunctionId": self.scheduled_function,
+            "authToken": self.auth_token,
+        })
+    }
 }
 
 impl FunctionCall {

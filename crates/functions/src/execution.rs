@@ -9,7 +9,7 @@ use hull_js::{Call, CallKind, Environment, JsError};
 use hull_sync::UdfPath;
 use hull_value::{CodedError, PackedValue, ValueRef, format_size};
 
-use crate::call::FunctionError;
+use crate::call::{FunctionError, RequestOrigin};
 use crate::clock;
 use crate::components::{self, Component, Route};
 use crate::host::CallHost;
@@ -36,6 +36,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) runner: &'a Runner,
     pub(crate) transaction: &'a mut Transaction,
     pub(crate) identity: &'a Identity,
+    pub(crate) request_id: &'a str,
+    pub(crate) origin: &'a RequestOrigin,
     /// Frozen for the execution, milliseconds.
     pub(crate) time_ms: f64,
     pub(crate) observed: Observed,
@@ -424,6 +426,8 @@ impl Runner {
             runner: self,
             transaction: &mut transaction,
             identity: &call.identity,
+            request_id: &call.request_id,
+            origin: &call.origin,
             time_ms: clock::now_ms().floor(),
             observed: Observed::default(),
             log_lines: Vec::new(),
@@ -482,6 +486,8 @@ impl Runner {
             runner: self,
             transaction: &mut transaction,
             identity: &Identity::Anonymous,
+            request_id: "",
+            origin: &RequestOrigin::default(),
             time_ms: clock::now_ms().floor(),
             observed: Observed::default(),
             log_lines: Vec::new(),

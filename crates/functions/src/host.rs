@@ -19,11 +19,10 @@ use crate::scheduler::{self, ScheduleRequest};
 
 /// Calls of npm convex that exist but that this server does not answer yet, or
 /// not in queries and mutations.
-const NOT_BUILT: [&str; 5] = [
+const NOT_BUILT: [&str; 4] = [
     "1.0/writeDeploymentAuditLog",
     "1.0/signJwt",
     "1.0/auditLog",
-    "1.0/getRequestMetadata",
     "1.0/requireOperation",
 ];
 
@@ -127,6 +126,7 @@ impl Host for CallHost<'_, '_, '_> {
                 "region": null,
                 "class": "s16",
             }))),
+            "1.0/getRequestMetadata" => self.request_metadata(),
             "1.0/getTransactionMetrics" => Ok(self.transaction_metrics()),
             name if NOT_BUILT.contains(&name) => Err(not_built(name)),
             name => Err(user_error(format!("Unknown async operation {name}"))),
@@ -589,6 +589,15 @@ impl CallHost<'_, '_, '_> {
         Ok(reply_json(
             &json!({ "blob": blob, "contentType": file.content_type }),
         ))
+    }
+
+    fn request_metadata(&mut self) -> Result<Reply, HostError> {
+        if self.request.expected != UdfType::Mutation {
+            return Err(user_error("Cannot get request metadata in a Query"));
+        }
+        let execution = &mut *self.execution;
+        execution.observed.identity = true;
+        Ok(reply_json(&execution.origin.to_json(execution.request_id)))
     }
 
     fn resolve(&mut self, address: &Address) -> Result<Target, HostError> {

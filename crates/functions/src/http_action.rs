@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::actions::{Exchange, TaskHost, run_task, unawaited_line};
-use crate::call::{Caller, FunctionError};
+use crate::call::{Caller, FunctionError, RequestOrigin};
 use crate::clock;
 use crate::deployment::Deployment;
 use crate::execution::CallError;
@@ -44,6 +44,7 @@ pub struct HttpRequest {
     /// ask for it are told.
     pub identity_error: Option<String>,
     pub request_id: String,
+    pub origin: Arc<RequestOrigin>,
 }
 
 /// What a request came to.
@@ -153,6 +154,7 @@ impl Functions {
             mut identity,
             mut identity_error,
             request_id,
+            origin,
         } = request;
         if !prepared.component.is_root() {
             // Only the app knows who somebody is (function runtime spec 3.6).
@@ -164,6 +166,7 @@ impl Functions {
             identity.clone(),
             identity_error,
             &request_id,
+            origin,
             exchange,
         );
         let stream = body.map(|body| host.add_body(body)).transpose();

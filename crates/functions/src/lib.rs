@@ -50,7 +50,7 @@ mod workers;
 
 pub use call::{
     Caller, FunctionCall, FunctionError, FunctionOutcome, FunctionResult, MutationOutcome,
-    SessionRequest,
+    RequestOrigin, SessionRequest,
 };
 pub use clock::random_request_id;
 pub use deployment::{

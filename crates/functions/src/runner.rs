@@ -8,7 +8,9 @@ use hull_sync::UdfPath;
 use hull_value::{CodedError, PackedValue, Timestamp, Value, ValueRef};
 use uuid::Uuid;
 
-use crate::call::{FunctionCall, FunctionError, FunctionResult, MutationOutcome, SessionRequest};
+use crate::call::{
+    FunctionCall, FunctionError, FunctionResult, MutationOutcome, RequestOrigin, SessionRequest,
+};
 use crate::clock;
 use crate::components::{self, Component};
 use crate::cursors::Cursors;
@@ -124,6 +126,9 @@ impl Runner {
             runner: self,
             transaction,
             identity: &asker.identity,
+            request_id: &asker.request_id,
+            // Queries may not ask.
+            origin: &RequestOrigin::default(),
             time_ms: started_ms.floor(),
             observed: Observed::default(),
             log_lines: Vec::new(),
@@ -228,6 +233,8 @@ impl Runner {
             runner: self,
             transaction: &mut transaction,
             identity: &call.identity,
+            request_id: &call.request_id,
+            origin: &call.origin,
             time_ms: started_ms.floor(),
             observed: Observed::default(),
             log_lines: Vec::new(),

@@ -14,7 +14,7 @@ use hull_engine::{CommitError, Engine, Job, JobEnd, JobStage, Namespace, NewJob,
 use hull_value::{CodedError, DocumentId, InternalId, PackedValue, Timestamp};
 use tokio::sync::Notify;
 
-use crate::call::{Caller, FunctionCall};
+use crate::call::{Caller, FunctionCall, RequestOrigin};
 use crate::clock;
 use crate::components::{self, Component, Target};
 use crate::crons;
@@ -221,6 +221,14 @@ async fn run_function(functions: &Arc<Functions>, job: &Job) -> Result<(), Coded
         },
         request_id: clock::random_request_id(),
         journal: None,
+        origin: Arc::new(RequestOrigin {
+            // Runs of cron jobs have no id that anybody knows.
+            scheduled_function: job.cron.is_none().then(|| {
+                let table = hull_engine::system::SCHEDULED_FUNCTIONS_TABLE;
+                DocumentId::new(table, job.id).to_string()
+            }),
+            ..RequestOrigin::default()
+        }),
     };
     let (runner, asked) = (functions.runner.clone(), call.clone());
     let udf_type = match component {

@@ -89,6 +89,7 @@ async fn answer(deployment: &Deployment, path: &str) -> String {
         }),
         caller: Caller::Tester,
         request_id: "0123456789abcdef".to_owned(),
+        origin: Default::default(),
     };
     let outcome = deployment.query(call).await.unwrap();
     format!("{:?}", outcome.result.unwrap().unpack())

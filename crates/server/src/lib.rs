@@ -30,6 +30,7 @@ mod http_error;
 mod instance_secret;
 pub mod limits;
 mod metrics;
+mod origin;
 mod query_string;
 mod request_body;
 mod request_id;

@@ -20,6 +20,7 @@ use hull_value::CodedError;
 use crate::gateway::Gateway;
 use crate::http_error::{Body, HttpError};
 use crate::limits::{HEADER_TIMEOUT, SHUTDOWN_GRACE};
+use crate::origin::Peer;
 use crate::request_body::RequestBody;
 use crate::shutdown::ShutdownGuard;
 
@@ -136,9 +137,9 @@ async fn accept(
             () = shutdown.requested() => return,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let guard = gateway.shutdown.guard();
-                tokio::spawn(serve(stream, port, Arc::clone(&gateway), guard));
+                tokio::spawn(serve(stream, peer, port, Arc::clone(&gateway), guard));
             }
             Err(error) => {
                 tracing::warn!("cannot accept a connection: {error}");
@@ -148,12 +149,21 @@ async fn accept(
     }
 }
 
-async fn serve(stream: TcpStream, port: Port, gateway: Arc<Gateway>, mut shutdown: ShutdownGuard) {
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    port: Port,
+    gateway: Arc<Gateway>,
+    mut shutdown: ShutdownGuard,
+) {
     // Answers are written whole; waiting for more to send only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("cannot set TCP_NODELAY: {error}");
     }
-    let service = service_fn(|request| respond(port, &gateway, request));
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer.ip()));
+        respond(port, &gateway, request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)

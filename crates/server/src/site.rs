@@ -16,6 +16,7 @@ use crate::envelope;
 use crate::gateway::Gateway;
 use crate::http_error::{Body, HttpError, empty_response, json_response, text_response};
 use crate::limits::REQUEST_TIMEOUT;
+use crate::origin;
 use crate::request_body::RequestBody;
 use crate::request_id;
 
@@ -36,6 +37,7 @@ pub(crate) async fn respond(
         _ => return empty_response(StatusCode::METHOD_NOT_ALLOWED),
     };
     let request_id = request_id::of_request(&head.headers);
+    let origin = origin::of_request(&head);
     let (identity, identity_error) = match gateway.authorizer.identity(&head.headers, None) {
         Ok(identity) => (identity, None),
         // Credentials may be meant for the action itself.
@@ -50,6 +52,7 @@ pub(crate) async fn respond(
         identity,
         identity_error,
         request_id: request_id.clone(),
+        origin,
     };
     let answer = gateway.deployment.http_action(request);
     let outcome = match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {

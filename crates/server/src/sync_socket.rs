@@ -16,11 +16,13 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use hull_functions::RequestOrigin;
 use hull_sync::ClientVersion;
 
 use crate::client_version;
 use crate::gateway::{ApiRequest, Gateway};
 use crate::http_error::{Body, HttpError, whole};
+use crate::origin;
 use crate::ws::{self, WebSocket};
 
 use connection::Connection;
@@ -43,11 +45,17 @@ pub(crate) fn upgrade(
     let on_upgrade = request.head.extensions.remove::<OnUpgrade>();
     let on_upgrade =
         on_upgrade.ok_or_else(|| refused("Connection is not upgradable".to_owned()))?;
-    tokio::spawn(serve(Arc::clone(gateway), client, on_upgrade));
+    let origin = origin::of_request(&request.head);
+    tokio::spawn(serve(Arc::clone(gateway), client, origin, on_upgrade));
     Ok(response)
 }
 
-async fn serve(gateway: Arc<Gateway>, client: ClientVersion, on_upgrade: OnUpgrade) {
+async fn serve(
+    gateway: Arc<Gateway>,
+    client: ClientVersion,
+    origin: Arc<RequestOrigin>,
+    on_upgrade: OnUpgrade,
+) {
     // Held until the goodbye is written: the process must not end before.
     let _alive = gateway.shutdown.guard();
     let guard = gateway.shutdown.guard();
@@ -66,7 +74,7 @@ async fn serve(gateway: Arc<Gateway>, client: ClientVersion, on_upgrade: OnUpgra
         .fetch_add(1, Ordering::Relaxed);
     gateway.metrics.sockets_open.fetch_add(1, Ordering::Relaxed);
     let open = OpenSocket(&gateway);
-    let connection = Connection::new(Arc::clone(&gateway), client, socket, guard);
+    let connection = Connection::new(Arc::clone(&gateway), client, origin, socket, guard);
     let remains = connection.run().await;
     drop(open);
     if let Some(socket) = remains {

@@ -5,10 +5,11 @@ import assert from "node:assert/strict";
 import { anyApi } from "convex/server";
 
 import { harness } from "../lib/harness.js";
+import { until } from "../lib/until.js";
 import { Random } from "../lib/differential/random.js";
 
 const t = harness();
-const { inAction, inMutation, inQuery } = anyApi.syscalls;
+const { inAction, inMutation, inQuery, notedOrigin, originInMutation, originInQuery, scheduleOrigin } = anyApi.syscalls;
 
 /** Calls, and the functions in which npm convex makes them (function runtime spec 3.1). */
 const CALLS = [
@@ -60,8 +61,6 @@ const CALLS = [
 const NOT_BUILT = new Set([
   "mutation 1.0/signJwt",
   "action 1.0/actions/vectorSearch",
-  "mutation 1.0/getRequestMetadata",
-  "action 1.0/getRequestMetadata",
   "query 1.0/auditLog",
   "mutation 1.0/auditLog",
   "action 1.0/createServiceToken",
@@ -146,4 +145,27 @@ t.check("no call minds what it is given", async () => {
     }
   }
   assert.equal(count, 3 * 30 * 60);
+});
+
+t.check("functions know who sent the request, and what scheduled them", async () => {
+  const call = async (kind, path, headers) => {
+    const response = await fetch(`${t.hull.url}/api/${kind}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "User-Agent": "somebody/1", ...headers },
+      body: JSON.stringify({ path: `syscalls:${path}`, args: {}, format: "json" }),
+    });
+    return (await response.json()).value;
+  };
+  const { requestId, ...seen } = await call("mutation", "originInMutation", {});
+  assert.match(requestId, /^[0-9a-f]{16}$/);
+  assert.deepEqual(seen, { ip: "127.0.0.1", userAgent: "somebody/1", scheduledFunctionId: null, authToken: null });
+  // A proxy on this machine says for whom it asks.
+  for (const each of await call("action", "originInAction", { "X-Forwarded-For": "6.6.6.6, 203.0.113.9" })) {
+    assert.deepEqual([each.ip, each.userAgent], ["203.0.113.9", "somebody/1"]);
+  }
+  assert.equal((await t.client().mutation(originInMutation, {})).ip, "127.0.0.1");
+  await assert.rejects(t.http().query(originInQuery, {}), /getRequestMetadata|Cannot get request metadata in a Query/);
+  const id = await t.http().mutation(scheduleOrigin, {});
+  const noted = await until("the scheduled function ran", () => t.http().query(notedOrigin, {}));
+  assert.deepEqual({ ...noted, requestId: undefined }, { ip: null, userAgent: null, requestId: undefined, scheduledFunctionId: id, authToken: null });
 });

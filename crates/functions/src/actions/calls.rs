@@ -24,9 +24,8 @@ use crate::scheduler::{self, ScheduleRequest};
 const BLOB_BYTES_MAX: u64 = 64 << 20;
 
 /// Calls that npm convex makes in actions and that this server does not answer yet.
-const NOT_BUILT: [&str; 4] = [
+const NOT_BUILT: [&str; 3] = [
     "1.0/actions/vectorSearch",
-    "1.0/getRequestMetadata",
     "1.0/createServiceToken",
     "1.0/getServiceUrl",
 ];
@@ -156,6 +155,10 @@ pub(super) async fn answer(
             "region": null,
             "class": "s16",
         }))),
+        "1.0/getRequestMetadata" => {
+            let origin = context.origin.to_json(&context.request_id);
+            Ok(reply_json(&origin))
+        }
         "1.0/auditLog" => Err(user_error("Audit logging is not yet supported in actions")),
         name if NOT_BUILT.contains(&name) => Err(not_built(name)),
         name => Err(user_error(format!("Unknown async operation {name}"))),
@@ -305,6 +308,7 @@ async fn function_call(
         caller: Caller::Action,
         request_id: context.request_id.clone(),
         journal: None,
+        origin: context.origin.clone(),
     })
 }
 

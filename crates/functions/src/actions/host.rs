@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use super::http::Exchange;
 use super::streams::Streams;
 use super::task::Task;
-use crate::call::FunctionCall;
+use crate::call::{FunctionCall, RequestOrigin};
 use crate::components::Component;
 use crate::environment;
 use crate::execution::{Prepared, push_log};
@@ -43,6 +43,7 @@ pub(super) struct CallContext {
     pub(super) functions: Arc<Functions>,
     pub(super) path: UdfPath,
     pub(super) component: Component,
+    pub(super) origin: Arc<RequestOrigin>,
     pub(super) identity: Identity,
     pub(super) request_id: String,
     pub(super) depth: usize,
@@ -65,6 +66,7 @@ impl TaskHost {
             functions,
             path: prepared.path.clone(),
             component: prepared.component.clone(),
+            origin: call.origin.clone(),
             identity: call.identity.clone(),
             identity_error: None,
             request_id: call.request_id.clone(),
@@ -83,12 +85,14 @@ impl TaskHost {
         identity: Identity,
         identity_error: Option<String>,
         request_id: &str,
+        origin: Arc<RequestOrigin>,
         exchange: Exchange,
     ) -> TaskHost {
         let context = CallContext {
             functions,
             path: prepared.path.clone(),
             component: prepared.component.clone(),
+            origin,
             identity,
             identity_error,
             request_id: request_id.to_owned(),

@@ -84,6 +84,8 @@ async fn an_execution_that_takes_too_long_in_host_calls_ends_and_one_that_comput
         move || {
             let mut transaction = runner.engine.begin(&clock::begin_context()).unwrap();
             let mut execution = Execution {
+                request_id: "",
+                origin: &Default::default(),
                 runner: &runner,
                 transaction: &mut transaction,
                 identity: &Identity::Anonymous,

@@ -160,6 +160,7 @@ pub(crate) fn function_call(function: &str, args: &Json) -> FunctionCall {
         }),
         caller: Caller::HttpApi,
         request_id: "0123456789abcdef".to_owned(),
+        origin: Default::default(),
     }
 }
 

@@ -4,9 +4,11 @@ mod body;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response};
+use http::Response;
 
-use hull_functions::{Caller, FunctionCall, FunctionOutcome, Identity, MutationOutcome};
+use hull_functions::{
+    Caller, FunctionCall, FunctionOutcome, Identity, MutationOutcome, RequestOrigin,
+};
 use hull_sync::UdfPath;
 use hull_value::json::Format;
 use hull_value::{CodedError, Timestamp};
@@ -17,6 +19,7 @@ use crate::envelope::{self, Presentation};
 use crate::gateway::{ApiRequest, Gateway};
 use crate::http_error::{Body, HttpError, json_bytes_response, json_response};
 use crate::limits::{FUNCTION_BODY_SIZE_MAX, QUERY_BATCH_LEN_MAX};
+use crate::origin;
 use crate::query_string;
 use crate::request_id;
 
@@ -58,7 +61,7 @@ pub(crate) async fn call(
     }
     let (head, body) = json_body::read(request, FUNCTION_BODY_SIZE_MAX).await?;
     let body: CallBody<'_> = json_body::parse(&body)?;
-    let context = CallContext::new(&head.headers, body.format.as_deref(), identity)?;
+    let context = CallContext::new(&head, body.format.as_deref(), identity)?;
     let mut call = context.call(kind, &body.path, body.args_text()?)?;
     if kind == CallKind::AnyByAdmin {
         call.component_path = body.component_path.map(|path| path.into_owned());
@@ -77,7 +80,7 @@ pub(crate) async fn query_with_get(
     let args = query_string::required(query, "args")?;
     let format = query_string::parameter(query, "format");
     body::check_args_text(&args)?;
-    let context = CallContext::new(&request.head.headers, format.as_deref(), identity)?;
+    let context = CallContext::new(&request.head, format.as_deref(), identity)?;
     let call = context.call(CallKind::Query, &path, args.into_owned())?;
     execute(gateway, CallKind::Query, call, context.format).await
 }
@@ -94,7 +97,7 @@ pub(crate) async fn run(
     let (head, body) = json_body::read(request, FUNCTION_BODY_SIZE_MAX).await?;
     let body: RunBody<'_> = json_body::parse(&body)?;
     let format = body.format.as_deref().unwrap_or("json");
-    let context = CallContext::new(&head.headers, Some(format), identity)?;
+    let context = CallContext::new(&head, Some(format), identity)?;
     let call = context.call(CallKind::Any, &path, body.args_text()?)?;
     execute(gateway, CallKind::Any, call, context.format).await
 }
@@ -123,7 +126,7 @@ pub(crate) async fn query_at_ts(
                 "`ts` must be the base64 text that /api/query_ts returned",
             )
         })?;
-    let context = CallContext::new(&head.headers, body.format.as_deref(), identity)?;
+    let context = CallContext::new(&head, body.format.as_deref(), identity)?;
     let call = context.call(CallKind::Query, &body.path, body.args_text()?)?;
     let request_id = call.request_id.clone();
     let outcome = gateway.deployment.query_at(call, ts).await?;
@@ -146,7 +149,7 @@ pub(crate) async fn query_batch(
     let ts = gateway.deployment.latest_ts();
     let mut out = br#"{"results":["#.to_vec();
     for (index, body) in body.queries.iter().enumerate() {
-        let context = CallContext::new(&head.headers, body.format.as_deref(), identity.clone())?;
+        let context = CallContext::new(&head, body.format.as_deref(), identity.clone())?;
         let call = context.call(CallKind::Query, &body.path, body.args_text()?)?;
         let request_id = call.request_id.clone();
         let outcome = gateway.deployment.query_at(call, ts).await?;
@@ -171,14 +174,16 @@ struct CallContext {
     format: Format,
     identity: Identity,
     request_id: String,
+    origin: Arc<RequestOrigin>,
 }
 
 impl CallContext {
     fn new(
-        headers: &HeaderMap,
+        head: &http::request::Parts,
         format: Option<&str>,
         identity: Identity,
     ) -> Result<CallContext, HttpError> {
+        let headers = &head.headers;
         let client = client_version::detect(headers, None)?;
         let format = match format {
             Some(format) => Format::parse(format)?,
@@ -189,6 +194,7 @@ impl CallContext {
             format,
             identity,
             request_id: request_id::of_request(headers),
+            origin: origin::of_request(head),
         })
     }
 
@@ -207,6 +213,7 @@ impl CallContext {
             caller: Caller::HttpApi,
             request_id: self.request_id.clone(),
             journal: None,
+            origin: self.origin.clone(),
         })
     }
 }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use futures::FutureExt;
 use tokio::time::Instant;
 
-use hull_functions::{Identity, SessionRequest, Waker};
+use hull_functions::{Identity, RequestOrigin, SessionRequest, Waker};
 use hull_sync::{
     ClientVersion, Close, Effect, FunctionRequest, Now, Session, SessionConfig, UpdateRequest,
 };
@@ -25,6 +25,8 @@ use super::subscriptions::Subscriptions;
 
 pub(super) struct Connection {
     gateway: Arc<Gateway>,
+    /// Who the other end is, as functions are told.
+    origin: Arc<RequestOrigin>,
     session: Session<Identity>,
     sources: Sources,
     /// `None` while an update computes them.
@@ -50,6 +52,7 @@ impl Connection {
     pub(super) fn new(
         gateway: Arc<Gateway>,
         client: ClientVersion,
+        origin: Arc<RequestOrigin>,
         socket: WebSocket<Sent>,
         mut shutdown: ShutdownGuard,
     ) -> Box<Connection> {
@@ -64,6 +67,7 @@ impl Connection {
             waker: sources.invalidation.waker(),
             sources,
             gateway,
+            origin,
             subscriptions: Some(Subscriptions::default()),
             effects: VecDeque::new(),
             opened,
@@ -211,8 +215,9 @@ impl Connection {
 
     fn start_mutation(&mut self, request: FunctionRequest<Identity>) {
         let deployment = Arc::clone(&self.gateway.deployment);
+        let origin = self.origin.clone();
         self.sources.mutation = Some(Box::pin(async move {
-            let call = convert::function_call(&request);
+            let call = convert::function_call(&request, &origin);
             let key = SessionRequest {
                 session_id: request.session_id,
                 request_id: request.request_id.0,
@@ -230,7 +235,7 @@ impl Connection {
     fn start_action(&mut self, request: FunctionRequest<Identity>) {
         let deployment = Arc::clone(&self.gateway.deployment);
         let redact = deployment.config().redact_logs_to_client;
-        let call = convert::function_call(&request);
+        let call = convert::function_call(&request, &self.origin);
         let task = tokio::spawn(async move { deployment.action(call).await });
         let FunctionRequest {
             request_id,

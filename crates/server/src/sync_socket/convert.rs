@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use hull_functions::{
     Caller, FunctionCall, FunctionError, FunctionOutcome, FunctionResult, Identity, LiveResult,
-    LogLine, MutationOutcome,
+    LogLine, MutationOutcome, RequestOrigin,
 };
 use hull_sync::{
     ActionOutcome, AuthToken, Completed, FunctionFailure, FunctionRequest, FunctionRequestId,
@@ -33,7 +33,10 @@ pub(super) fn query_result(live: &LiveResult, redact: bool) -> Arc<QueryResult> 
     })
 }
 
-pub(super) fn function_call(request: &FunctionRequest<Identity>) -> FunctionCall {
+pub(super) fn function_call(
+    request: &FunctionRequest<Identity>,
+    origin: &Arc<RequestOrigin>,
+) -> FunctionCall {
     FunctionCall {
         path: request.path.to_string(),
         component_path: request.component_path.as_deref().map(str::to_owned),
@@ -42,6 +45,7 @@ pub(super) fn function_call(request: &FunctionRequest<Identity>) -> FunctionCall
         caller: Caller::SyncWorker,
         request_id: request.function_request_id.as_str().to_owned(),
         journal: None,
+        origin: origin.clone(),
     }
 }
 

@@ -1,4 +1,4 @@
-import { actionGeneric as action, mutationGeneric as mutation, queryGeneric as query } from "convex/server";
+import { actionGeneric as action, anyApi, internalMutationGeneric as internalMutation, mutationGeneric as mutation, queryGeneric as query } from "convex/server";
 import { v } from "convex/values";
 
 const args = { calls: v.array(v.object({ kind: v.string(), name: v.string(), args: v.string() })) };
@@ -21,3 +21,21 @@ async function perform({ calls }: { calls: { kind: string; name: string; args: s
 export const inQuery = query({ args, handler: async (_, calls) => await perform(calls) });
 export const inMutation = mutation({ args, handler: async (_, calls) => await perform(calls) });
 export const inAction = action({ args, handler: async (_, calls) => await perform(calls) });
+
+const origin = async (ctx: any) => await ctx.meta.getRequestMetadata();
+export const originInMutation = mutation({ args: {}, handler: origin });
+export const originInQuery = query({ args: {}, handler: origin });
+export const originInAction = action({
+  args: {},
+  handler: async (ctx) => [await origin(ctx), await ctx.runMutation(anyApi.syscalls.originInMutation as any, {}), await ctx.runMutation(anyApi.syscalls.originNested as any, {})],
+});
+export const originNested = mutation({ args: {}, handler: async (ctx) => await ctx.runMutation(anyApi.syscalls.originInMutation as any, {}) });
+export const scheduleOrigin = mutation({ args: {}, handler: async (ctx) => await ctx.scheduler.runAfter(0, anyApi.syscalls.noteOrigin as any, {}) });
+export const noteOrigin = internalMutation({
+  args: {},
+  handler: async (ctx) => {
+    const found = await ctx.runMutation(anyApi.syscalls.originInMutation as any, {});
+    await ctx.db.insert("values", { name: "origin", value: found });
+  },
+});
+export const notedOrigin = query({ args: {}, handler: async (ctx) => (await ctx.db.query("values").collect()).find(({ name }) => name === "origin")?.value ?? null });

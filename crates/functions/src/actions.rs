@@ -12,7 +12,7 @@ mod streams;
 mod task;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hull_js::{ActionCall, ActionOutcome, Activity};
@@ -27,7 +27,7 @@ use crate::functions::Functions;
 use crate::logs::LogLine;
 use crate::modules::UdfType;
 use crate::runner::{Logged, Runner, not_found};
-use crate::workers::Workers;
+use crate::workers::{self, Workers};
 
 use fetch::HttpClient;
 use task::Task;
@@ -46,6 +46,8 @@ const DEPTH_MAX: usize = 32;
 /// Where actions run.
 pub(crate) struct Actions {
     workers: Arc<Workers>,
+    /// Running code looks at it, and stops.
+    is_closing: Arc<AtomicBool>,
     places: Semaphore,
     queued: AtomicUsize,
     http: HttpClient,
@@ -54,7 +56,9 @@ pub(crate) struct Actions {
 impl Actions {
     pub(crate) fn start(threads: usize, places: usize) -> std::io::Result<Actions> {
         Ok(Actions {
-            workers: Arc::new(Workers::start("hull-action", threads)?),
+            // Code that runs for long keeps its thread for itself.
+            workers: Arc::new(Workers::elastic("hull-action", threads, places)?),
+            is_closing: Arc::default(),
             places: Semaphore::new(places),
             queued: AtomicUsize::new(0),
             http: HttpClient::new().map_err(std::io::Error::other)?,
@@ -71,10 +75,7 @@ impl Actions {
         self.queued.fetch_sub(1, Ordering::Relaxed);
         match place {
             Some(Ok(place)) => Ok(place),
-            Some(Err(_)) => Err(CodedError::overloaded(
-                "InternalServerError",
-                "The server is shutting down.",
-            )),
+            Some(Err(_)) => Err(workers::shutting_down()),
             None => Err(CodedError::overloaded(
                 "TooManyConcurrentRequests",
                 "Too many actions are waiting to run. Spread your requests out over time.",
@@ -85,6 +86,7 @@ impl Actions {
     /// Ends the threads; what is under way gets no further.
     pub(crate) fn close(&self) {
         self.places.close();
+        self.is_closing.store(true, Ordering::Release);
         self.workers.close();
     }
 }
@@ -227,7 +229,14 @@ pub(crate) async fn run_task(
     actions: &Actions,
     deadline: Instant,
 ) -> Result<(ActionOutcome, Vec<LogLine>), CodedError> {
-    Task::run(activity, host, &actions.workers, deadline).await
+    Task::run(
+        activity,
+        host,
+        &actions.workers,
+        &actions.is_closing,
+        deadline,
+    )
+    .await
 }
 
 fn failure(error: FunctionError, log_lines: Vec<LogLine>, runner: &Runner) -> FunctionOutcome {

@@ -18,6 +18,7 @@ use crate::images::{ImageError, ModuleImage};
 use crate::logs::LogLine;
 use crate::modules::{Function, Module, UdfType};
 use crate::runner::Runner;
+use crate::workers;
 
 /// Largest arguments and result of a function, in bytes.
 pub(crate) const ARGS_SIZE_MAX: usize = 16 << 20;
@@ -605,6 +606,7 @@ fn js_error(error: JsError, maps: &dyn hull_js::SourceMaps) -> CallError {
                 )),
             };
         }
+        JsError::Stopped => return CallError::System(workers::shutting_down()),
         JsError::Internal(message) => return CallError::System(CodedError::internal(message)),
         other => (other.to_string(), None),
     };

@@ -4455,7 +4455,7 @@ static no_inline int string_buffer_realloc(StringBuffer *s, int new_len, int c)
         return -1;
 
     if (new_len > JS_STRING_LEN_MAX) {
-        JS_ThrowRangeError(s->ctx, "invalid string length");
+        JS_ThrowRangeError(s->ctx, "Invalid string length");
         return string_buffer_set_error(s);
     }
     new_size = min_int(max_int(new_len, s->size * 3 / 2), JS_STRING_LEN_MAX);
@@ -4756,7 +4756,7 @@ JSValue JS_NewStringLen(JSContext *ctx, const char *buf, size_t buf_len)
     /* Compute string kind and length: 7-bit, 8-bit, 16-bit, 16-bit UTF-16 */
     kind = utf8_scan(buf, buf_len, &len);
     if (unlikely(len > JS_STRING_LEN_MAX))
-        return JS_ThrowRangeError(ctx, "invalid string length");
+        return JS_ThrowRangeError(ctx, "Invalid string length");
 
     switch (kind) {
     case UTF8_PLAIN_ASCII:
@@ -4793,7 +4793,7 @@ JSValue JS_NewStringUTF16(JSContext *ctx, const uint16_t *buf, size_t len)
     if (unlikely(!len))
         return js_empty_string(ctx->rt);
     if (unlikely(len > JS_STRING_LEN_MAX))
-        return JS_ThrowRangeError(ctx, "invalid string length");
+        return JS_ThrowRangeError(ctx, "Invalid string length");
 
     str = js_alloc_string(ctx, len, 1);
     if (unlikely(!str))
@@ -5258,7 +5258,7 @@ static JSValue js_new_string_rope(JSContext *ctx, JSValue op1, JSValue op2)
         depth = max_int(depth, r2->depth);
     }
     if (len > JS_STRING_LEN_MAX) {
-        JS_ThrowInternalError(ctx, "string too long");
+        JS_ThrowRangeError(ctx, "Invalid string length");
         goto fail;
     }
     r = js_malloc(ctx, sizeof(*r));
@@ -5446,7 +5446,7 @@ static JSValue JS_ConcatString1(JSContext *ctx, JSString *p1, JSString *p2)
 
     len = p1->len + p2->len;
     if (len > JS_STRING_LEN_MAX)
-        return JS_ThrowRangeError(ctx, "invalid string length");
+        return JS_ThrowRangeError(ctx, "Invalid string length");
     is_wide_char = p1->is_wide_char | p2->is_wide_char;
     p = js_alloc_string(ctx, len, is_wide_char);
     if (!p)
@@ -8709,6 +8709,13 @@ static inline __exception int js_poll_interrupts(JSContext *ctx)
     }
 }
 
+/* HULL PATCH (long loops): `js_poll_interrupts` after that many small steps */
+static inline __exception int hull_poll_after(JSContext *ctx, int steps)
+{
+    ctx->interrupt_counter -= steps / 8;
+    return js_poll_interrupts(ctx);
+}
+
 /* return -1 (exception) or true/false */
 static int JS_SetPrototypeInternal(JSContext *ctx, JSValueConst obj,
                                    JSValueConst proto_val, bool throw_flag)
@@ -10130,6 +10137,11 @@ static int JS_TryGetPropertyInt64(JSContext *ctx, JSValueConst obj, int64_t idx,
     }
     val = JS_EXCEPTION;
     present = -1;
+    /* HULL PATCH (long loops): holes of array-likes are looked at one by one */
+    if (js_poll_interrupts(ctx)) {
+        *pval = val;
+        return -1;
+    }
     prop = JS_NewAtomInt64(ctx, idx);
     if (likely(prop != JS_ATOM_NULL)) {
         present = JS_HasProperty(ctx, obj, prop);
@@ -11982,6 +11994,9 @@ int JS_DeletePropertyInt64(JSContext *ctx, JSValueConst obj, int64_t idx, int fl
     JSAtom prop;
     int res;
 
+    /* HULL PATCH (long loops) */
+    if (js_poll_interrupts(ctx))
+        return -1;
     if ((uint64_t)idx <= JS_ATOM_MAX_INT) {
         /* fast path for fast arrays */
         return JS_DeleteProperty(ctx, obj, __JS_AtomFromUInt32(idx), flags);
@@ -13554,6 +13569,11 @@ static JSBigInt *js_bigint_from_string(JSContext *ctx,
             if (len == 1 && r->tab[0] == 0) {
                 r->tab[0] = v;
             } else {
+                /* HULL PATCH (long loops) */
+                if (hull_poll_after(ctx, len)) {
+                    js_free(ctx, r);
+                    return NULL;
+                }
                 h = js_mp_mul1(r->tab, r->tab, len, js_pow_dec[i], v);
                 if (h != 0) {
                     r->tab[len++] = h;
@@ -13731,6 +13751,12 @@ static JSValue js_bigint_to_string1(JSContext *ctx, JSValueConst val, int radix)
                     }
                     break;
                 } else {
+                    /* HULL PATCH (long loops) */
+                    if (hull_poll_after(ctx, len)) {
+                        js_free(ctx, tmp);
+                        js_free(ctx, buf);
+                        return JS_EXCEPTION;
+                    }
                     v = js_mp_div1(r->tab, r->tab, len, radix_base, 0);
                     q = js_limb_to_a(q, v, radix, js_digits_per_limb_table[radix - 2]);
                 }
@@ -44117,6 +44143,9 @@ static JSValue js_array_join(JSContext *ctx, JSValueConst this_val,
                 string_buffer_concat(b, p, 0, p->len);
             }
         }
+        /* HULL PATCH (long loops) */
+        if (js_poll_interrupts(ctx))
+            goto fail;
         el = JS_GetPropertyUint32(ctx, obj, i);
         if (JS_IsException(el))
             goto fail;
@@ -47305,21 +47334,8 @@ static int string_indexof_char(JSString *p, int c, int from)
     return -1;
 }
 
-static int string_indexof(JSString *p1, JSString *p2, int from)
-{
-    /* assuming 0 <= from <= p1->len */
-    int c, i, j, len1 = p1->len, len2 = p2->len;
-    if (len2 == 0)
-        return from;
-    for (i = from, c = string_get(p2, 0); i + len2 <= len1; i = j + 1) {
-        j = string_indexof_char(p1, c, i);
-        if (j < 0 || j + len2 > len1)
-            break;
-        if (!string_cmp(p1, p2, j + 1, 1, len2 - 1))
-            return j;
-    }
-    return -1;
-}
+/* HULL PATCH (long loops): `string_indexof` in linear time */
+#include "hull_search.inc.c"
 
 static int64_t string_advance_index(JSString *p, int64_t index, bool unicode)
 {
@@ -47412,7 +47428,7 @@ static JSValue js_string_indexOf(JSContext *ctx, JSValueConst this_val,
                                  int argc, JSValueConst *argv, int lastIndexOf)
 {
     JSValue str, v;
-    int i, len, v_len, pos, start, stop, ret, inc;
+    int len, v_len, pos, ret;
     JSString *p;
     JSString *p1;
 
@@ -47439,30 +47455,15 @@ static JSValue js_string_indexOf(JSContext *ctx, JSValueConst this_val,
                     pos = d;
             }
         }
-        start = pos;
-        stop = 0;
-        inc = -1;
     } else {
         pos = 0;
         if (argc > 1) {
             if (JS_ToInt32Clamp(ctx, &pos, argv[1], 0, len, 0))
                 goto fail;
         }
-        start = pos;
-        stop = len - v_len;
-        inc = 1;
     }
-    ret = -1;
-    if (len >= v_len && inc * (stop - start) >= 0) {
-        for (i = start;; i += inc) {
-            if (!string_cmp(p, p1, i, 0, v_len)) {
-                ret = i;
-                break;
-            }
-            if (i == stop)
-                break;
-        }
-    }
+    /* HULL PATCH (long loops) */
+    ret = lastIndexOf ? string_last_indexof(p, p1, pos) : string_indexof(p, p1, pos);
     JS_FreeValue(ctx, str);
     JS_FreeValue(ctx, v);
     return js_int32(ret);
@@ -47480,7 +47481,7 @@ static JSValue js_string_includes(JSContext *ctx, JSValueConst this_val,
                                   int argc, JSValueConst *argv, int magic)
 {
     JSValue str, v = JS_UNDEFINED;
-    int i, len, v_len, pos, start, stop, ret;
+    int len, v_len, pos, ret;
     JSString *p;
     JSString *p1;
 
@@ -47508,8 +47509,9 @@ static JSValue js_string_includes(JSContext *ctx, JSValueConst this_val,
     len -= v_len;
     ret = 0;
     if (magic == 0) {
-        start = pos;
-        stop = len;
+        /* HULL PATCH (long loops) */
+        ret = string_indexof(p, p1, pos) >= 0;
+        goto done;
     } else {
         if (magic == 1) {
             if (pos > len)
@@ -47517,18 +47519,8 @@ static JSValue js_string_includes(JSContext *ctx, JSValueConst this_val,
         } else {
             pos -= v_len;
         }
-        start = stop = pos;
     }
-    if (start >= 0 && start <= stop) {
-        for (i = start;; i++) {
-            if (!string_cmp(p, p1, i, 0, v_len)) {
-                ret = 1;
-                break;
-            }
-            if (i == stop)
-                break;
-        }
-    }
+    ret = pos >= 0 && pos <= len && !string_cmp(p, p1, pos, 0, v_len);
  done:
     JS_FreeValue(ctx, str);
     JS_FreeValue(ctx, v);
@@ -48052,7 +48044,7 @@ static JSValue js_string_pad(JSContext *ctx, JSValueConst this_val,
         }
     }
     if (n > JS_STRING_LEN_MAX) {
-        JS_ThrowRangeError(ctx, "invalid string length");
+        JS_ThrowRangeError(ctx, "Invalid string length");
         goto fail3;
     }
     if (string_buffer_init(ctx, b, n))
@@ -48115,7 +48107,7 @@ static JSValue js_string_repeat(JSContext *ctx, JSValueConst this_val,
     if (len == 0 || n == 1)
         return str;
     if (val * len > JS_STRING_LEN_MAX) {
-        JS_ThrowRangeError(ctx, "invalid string length");
+        JS_ThrowRangeError(ctx, "Invalid string length");
         goto fail;
     }
     if (string_buffer_init2(ctx, b, n * len, p->is_wide_char))

@@ -165,6 +165,14 @@ impl Activity {
         Step::Done(ActionOutcome { result, unawaited })
     }
 
+    /// Gives the condition on which running code is to stop before its time is
+    /// up, with [`JsError::Stopped`]. It is asked again and again while code runs.
+    pub fn stop_when(&mut self, condition: impl Fn() -> bool + Send + 'static) {
+        if let Some(vm) = self.isolate.vm() {
+            vm.slot().run.stop_when = Some(Box::new(condition));
+        }
+    }
+
     /// When its time is up; [`run`](Self::run) from then on ends it.
     pub fn deadline(&self) -> Option<Instant> {
         self.isolate.vm().map(|vm| vm.slot().run.deadline)

@@ -21,6 +21,8 @@ pub enum JsError {
     NeverResolves,
     /// [`crate::HostError::Abort`], handed back as it was.
     Aborted(Box<dyn Any + Send>),
+    /// What [`crate::Activity::stop_when`] was given said so.
+    Stopped,
     /// The module does not parse.
     Compile(JsException),
     /// A defect of this crate or of the system; never caused by user code.
@@ -84,7 +86,7 @@ impl JsError {
                 limit_bytes >> 20
             ),
             JsError::NeverResolves => "Returned promise will never resolve".to_owned(),
-            JsError::Aborted(_) | JsError::Internal(_) => return None,
+            JsError::Aborted(_) | JsError::Stopped | JsError::Internal(_) => return None,
         })
     }
 }
@@ -106,7 +108,10 @@ impl ImportError {
             }
             JsError::Timeout { limit } => ImportError::Timeout { limit },
             JsError::OutOfMemory { limit_bytes } => ImportError::OutOfMemory { limit_bytes },
-            error @ (JsError::NeverResolves | JsError::Aborted(_) | JsError::Internal(_)) => {
+            error @ (JsError::NeverResolves
+            | JsError::Aborted(_)
+            | JsError::Stopped
+            | JsError::Internal(_)) => {
                 return Err(error);
             }
         })
@@ -135,6 +140,7 @@ impl fmt::Display for JsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             JsError::Aborted(_) => f.write_str("the host ended the call"),
+            JsError::Stopped => f.write_str("nobody waits for the call any more"),
             JsError::Internal(message) => write!(f, "JavaScript engine: {message}"),
             other => f.write_str(&other.user_message().unwrap_or_default()),
         }

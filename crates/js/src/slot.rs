@@ -88,6 +88,7 @@ pub(crate) enum Waiting {
 /// Why the running call must stop whatever user code does.
 pub(crate) enum Fatal {
     Timeout,
+    Stopped,
     OutOfMemory,
     Uncatchable(crate::error::JsException),
     Aborted(Box<dyn Any + Send>),
@@ -117,6 +118,8 @@ pub(crate) struct Run {
     pub(crate) fatal: Option<Fatal>,
     pub(crate) started: Instant,
     pub(crate) deadline: Instant,
+    /// Whether to stop before it: nobody waits any more.
+    pub(crate) stop_when: Option<Box<dyn Fn() -> bool + Send>>,
     /// The user-time limit behind `deadline`.
     pub(crate) timeout: Duration,
     /// Time spent in the host; not the user's.
@@ -153,6 +156,7 @@ impl Run {
             fatal: None,
             started,
             deadline: started + timeout,
+            stop_when: None,
             timeout,
             host_time: Duration::ZERO,
             host: None,

@@ -362,6 +362,7 @@ impl Vm {
         match run.fatal.take() {
             None => Ok(()),
             Some(Fatal::Timeout) => Err(JsError::Timeout { limit: run.timeout }),
+            Some(Fatal::Stopped) => Err(JsError::Stopped),
             Some(Fatal::OutOfMemory) => Err(JsError::OutOfMemory {
                 limit_bytes: self.heap_limit_bytes,
             }),
@@ -449,6 +450,8 @@ unsafe extern "C" fn interrupt(_rt: *mut JSRuntime, opaque: *mut c_void) -> c_in
     let slot = unsafe { &mut *opaque.cast::<Slot>() };
     if Instant::now() >= slot.run.deadline {
         slot.run.stop(Fatal::Timeout);
+    } else if slot.run.stop_when.as_ref().is_some_and(|stops| stops()) {
+        slot.run.stop(Fatal::Stopped);
     }
     c_int::from(slot.run.fatal.is_some())
 }

@@ -153,3 +153,32 @@ fn host_time_is_not_the_users() {
         "\"no error\""
     );
 }
+
+#[test]
+fn searching_strings_is_exact_and_linear() {
+    let app = App::fixtures();
+    let image = app.image("search.js");
+    for seed in 0..4 {
+        let mut isolate = image.isolate().expect("isolate");
+        let call = Call {
+            seed: [seed; 32],
+            user_timeout: Duration::from_mins(1),
+            ..support::request(CallKind::Query, "differences", "[{}]")
+        };
+        assert_eq!(
+            ok(isolate.call(&call, &mut TestHost::default())),
+            "[[],true]"
+        );
+    }
+    let mut isolate = image.isolate().expect("isolate");
+    let started = Instant::now();
+    let call = Call {
+        user_timeout: Duration::from_mins(1),
+        ..support::request(CallKind::Query, "hard", "[{}]")
+    };
+    assert_eq!(
+        ok(isolate.call(&call, &mut TestHost::default())),
+        "[-1.0,-1.0,-1.0,false,-1.0,2000000.0,-1.0,4000000.0,1.0]"
+    );
+    assert!(started.elapsed() < Duration::from_secs(10));
+}

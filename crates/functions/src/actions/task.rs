@@ -21,7 +21,7 @@ pub(super) struct Task {
     running: Mutex<Option<Running>>,
     inbox: Mutex<Inbox>,
     /// Whether nobody waits for it any more.
-    is_given_up: AtomicBool,
+    is_given_up: Arc<AtomicBool>,
 }
 
 struct Running {
@@ -40,12 +40,16 @@ struct Inbox {
 impl Task {
     /// Runs an action to its end, or to its deadline.
     pub(super) async fn run(
-        activity: Activity,
+        mut activity: Activity,
         mut host: TaskHost,
         workers: &Arc<Workers>,
+        is_closing: &Arc<AtomicBool>,
         deadline: Instant,
     ) -> Ended {
         let (ended, mut outcome) = oneshot::channel();
+        let is_given_up = Arc::<AtomicBool>::default();
+        let stops = [is_given_up.clone(), is_closing.clone()];
+        activity.stop_when(move || stops.iter().any(|stop| stop.load(Ordering::Acquire)));
         let task = Arc::new_cyclic(|task| {
             host.set_task(task.clone());
             Task {
@@ -56,7 +60,7 @@ impl Task {
                     ended,
                 })),
                 inbox: Mutex::default(),
-                is_given_up: AtomicBool::new(false),
+                is_given_up,
             }
         });
         // Whoever waits for this may go away; the action goes with it.
@@ -141,8 +145,7 @@ impl Task {
     }
 }
 
-/// Ends an action that nobody waits for any more; in the middle of a step it
-/// ends after it.
+/// Ends an action that nobody waits for any more, also in the middle of a step.
 struct Stops(Arc<Task>);
 
 impl Drop for Stops {
